@@ -1,0 +1,52 @@
+"""The one table of commands: name, module, attribute, help line.
+
+A module is imported only when its command runs, so `assay --help` stays fast and loads no torch, Numba, FastAPI or
+SQLAlchemy. The attribute is a `typer.Typer`: with one command it becomes that command, with several (or a callback) a
+group. To add a command, add a row here and write its module; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: where the command lives and the line `assay --help` prints for it."""
+
+    module: str
+    attribute: str
+    help: str
+    panel: str
+
+
+_PROVE = "Commit, train and prove (provider)"
+_SERVICE = "Work with a service"
+_VERIFY = "Verify (anyone)"
+_OPERATE = "Run a service (operator)"
+
+COMMANDS: dict[str, Entry] = {
+    "demo": Entry(
+        "api.cli.zk_commands", "demo", "The whole story on bundled data, ending in an offline verification.", _VERIFY
+    ),
+    "verify": Entry(
+        "api.cli.zk_commands", "verify", "Verify commitments, segments, runs, evidence or reports offline.", _VERIFY
+    ),
+    "commit": Entry("api.cli.zk_commands", "commit", "Commit to a dataset or a model without revealing it.", _PROVE),
+    "estimate": Entry(
+        "api.cli.zk_commands", "estimate", "Time, memory and proof size of a run, before it starts.", _PROVE
+    ),
+    "train": Entry(
+        "api.cli.zk_commands", "train", "Train in exact integers and prove every step; resumes after a kill.", _PROVE
+    ),
+    "prove": Entry("api.cli.zk_commands", "prove", "Prove the segments of a run that have no proof yet.", _PROVE),
+    "publish": Entry("api.cli.publish", "publish", "Upload the public half of a run to a service.", _SERVICE),
+    "audit": Entry("api.cli.audit", "audit", "Request, list, show, watch and cancel audits.", _SERVICE),
+    "provider": Entry("api.cli.provider", "provider", "Register a provider key and answer audit requests.", _SERVICE),
+    "report": Entry("api.cli.report", "report", "Fetch the signed report of a finished audit.", _SERVICE),
+    "keys": Entry("api.cli.keys", "keys", "Signing keys, and the API keys of a service.", _OPERATE),
+    "serve": Entry(
+        "api.cli.serve", "serve", "Serve the HTTP API (with a worker inside, unless told otherwise).", _OPERATE
+    ),
+    "worker": Entry("api.cli.worker", "worker", "Run the jobs of a service in a process of their own.", _OPERATE),
+}
