@@ -1,0 +1,314 @@
+"""eq tables, folding and round polynomials of products (zk/PROTOCOL.md section 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, half_of, k_array, split
+from zk.kernels.cpu.field import k_add
+from zk.kernels.cpu.scalar import (
+    EPS,
+    S32,
+    ZERO,
+    add,
+    arrays_are_distinct,
+    from_halves,
+    k_mul_parts,
+    kernel,
+    mul,
+    seven_times,
+    sub,
+)
+
+
+@kernel
+def _expand_eq(small, r0, r1, out):  # type: ignore[no-untyped-def]
+    """out[2i], out[2i+1] = small[i] (1 - r), small[i] r."""
+    t1 = seven_times(r1)
+    for i in range(small.shape[1]):
+        x0, x1 = small[0, i], small[1, i]
+        y0 = add(mul(x0, r0), mul(x1, t1))
+        y1 = add(mul(x0, r1), mul(x1, r0))
+        out[0, 2 * i], out[1, 2 * i] = sub(x0, y0), sub(x1, y1)
+        out[0, 2 * i + 1], out[1, 2 * i + 1] = y0, y1
+
+
+@kernel
+def _outer(u, v, out, start, stop):  # type: ignore[no-untyped-def]
+    arrays_are_distinct()
+    v0, v1 = v[0], v[1]
+    b = v.shape[1]
+    for i in range(start, stop):
+        s0, s1 = u[0, i], u[1, i]
+        t1 = seven_times(s1)
+        out0, out1 = out[0, i * b : (i + 1) * b], out[1, i * b : (i + 1) * b]
+        for j in range(b):
+            x0, x1 = v0[j], v1[j]
+            out0[j] = add(mul(x0, s0), mul(x1, t1))
+            out1[j] = add(mul(x0, s1), mul(x1, s0))
+
+
+@kernel
+def _outer_add(u, v, acc, start, stop):  # type: ignore[no-untyped-def]
+    arrays_are_distinct()
+    v0, v1 = v[0], v[1]
+    b = v.shape[1]
+    for i in range(start, stop):
+        s0, s1 = u[0, i], u[1, i]
+        t1 = seven_times(s1)
+        acc0, acc1 = acc[0, i * b : (i + 1) * b], acc[1, i * b : (i + 1) * b]
+        for j in range(b):
+            x0, x1 = v0[j], v1[j]
+            acc0[j] = add(acc0[j], add(mul(x0, s0), mul(x1, t1)))
+            acc1[j] = add(acc1[j], add(mul(x0, s1), mul(x1, s0)))
+
+
+@kernel
+def _fold(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
+    arrays_are_distinct()
+    h = out.shape[1]
+    x0, x1 = t[0, start:stop], t[1, start:stop]
+    y0, y1 = t[0, h + start : h + stop], t[1, h + start : h + stop]
+    out0, out1 = out[0, start:stop], out[1, start:stop]
+    t1 = seven_times(r1)
+    for i in range(x0.size):
+        a0, a1 = x0[i], x1[i]
+        d0, d1 = sub(y0[i], a0), sub(y1[i], a1)
+        out0[i] = add(a0, add(mul(d0, r0), mul(d1, t1)))
+        out1[i] = add(a1, add(mul(d0, r1), mul(d1, r0)))
+
+
+@kernel
+def _fold_f(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
+    arrays_are_distinct()
+    h = out.shape[1]
+    x, y = t[start:stop], t[h + start : h + stop]
+    out0, out1 = out[0, start:stop], out[1, start:stop]
+    for i in range(x.size):
+        d = sub(y[i], x[i])
+        out0[i] = add(x[i], mul(d, r0))
+        out1[i] = mul(d, r1)
+
+
+@kernel
+def _round2(c, f, h, start, stop):  # type: ignore[no-untyped-def]
+    c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    f0, f1, g0, g1 = f[0, start:stop], f[1, start:stop], f[0, h + start : h + stop], f[1, h + start : h + stop]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
+    for i in range(c0.size):
+        x0, x1 = k_mul_parts(c0[i], c1[i], f0[i], f1[i])
+        y0, y1 = k_mul_parts(sub(d0[i], c0[i]), sub(d1[i], c1[i]), sub(g0[i], f0[i]), sub(g1[i], f1[i]))
+        s0 += x0 & EPS
+        s1 += x0 >> S32
+        s2 += x1 & EPS
+        s3 += x1 >> S32
+        s4 += y0 & EPS
+        s5 += y0 >> S32
+        s6 += y1 & EPS
+        s7 += y1 >> S32
+    return from_halves(s0, s1), from_halves(s2, s3), from_halves(s4, s5), from_halves(s6, s7)
+
+
+@kernel
+def _round2_f(c, f, h, start, stop):  # type: ignore[no-untyped-def]
+    c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    f0, g0 = f[start:stop], f[h + start : h + stop]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
+    for i in range(c0.size):
+        x0, x1 = mul(c0[i], f0[i]), mul(c1[i], f0[i])
+        df = sub(g0[i], f0[i])
+        y0, y1 = mul(sub(d0[i], c0[i]), df), mul(sub(d1[i], c1[i]), df)
+        s0 += x0 & EPS
+        s1 += x0 >> S32
+        s2 += x1 & EPS
+        s3 += x1 >> S32
+        s4 += y0 & EPS
+        s5 += y0 >> S32
+        s6 += y1 & EPS
+        s7 += y1 >> S32
+    return from_halves(s0, s1), from_halves(s2, s3), from_halves(s4, s5), from_halves(s6, s7)
+
+
+@kernel
+def _round3(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
+    c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    a0, a1, a2, a3 = a[0, start:stop], a[1, start:stop], a[0, h + start : h + stop], a[1, h + start : h + stop]
+    b0, b1, b2, b3 = b[0, start:stop], b[1, start:stop], b[0, h + start : h + stop], b[1, h + start : h + stop]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = s9 = s10 = s11 = ZERO
+    for i in range(c0.size):
+        da0, da1 = sub(a2[i], a0[i]), sub(a3[i], a1[i])
+        db0, db1 = sub(b2[i], b0[i]), sub(b3[i], b1[i])
+        dc0, dc1 = sub(c2[i], c0[i]), sub(c3[i], c1[i])
+        # the product a b is e0 + e1 X + e2 X^2, with e0 + e1 + e2 its value at 1
+        e00, e01 = k_mul_parts(a0[i], a1[i], b0[i], b1[i])
+        e20, e21 = k_mul_parts(da0, da1, db0, db1)
+        v0, v1 = k_mul_parts(a2[i], a3[i], b2[i], b3[i])
+        e10, e11 = sub(sub(v0, e00), e20), sub(sub(v1, e01), e21)
+        x0, x1 = k_mul_parts(c0[i], c1[i], e00, e01)
+        y0, y1 = k_mul_parts(c0[i], c1[i], e20, e21)
+        u0, u1 = k_mul_parts(dc0, dc1, e10, e11)
+        z0, z1 = k_mul_parts(dc0, dc1, e20, e21)
+        y0, y1 = add(y0, u0), add(y1, u1)
+        s0 += x0 & EPS
+        s1 += x0 >> S32
+        s2 += x1 & EPS
+        s3 += x1 >> S32
+        s4 += y0 & EPS
+        s5 += y0 >> S32
+        s6 += y1 & EPS
+        s7 += y1 >> S32
+        s8 += z0 & EPS
+        s9 += z0 >> S32
+        s10 += z1 & EPS
+        s11 += z1 >> S32
+    return (
+        from_halves(s0, s1),
+        from_halves(s2, s3),
+        from_halves(s4, s5),
+        from_halves(s6, s7),
+        from_halves(s8, s9),
+        from_halves(s10, s11),
+    )
+
+
+@kernel
+def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
+    c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    a0, a1, b0, b1 = a[start:stop], a[h + start : h + stop], b[start:stop], b[h + start : h + stop]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = s9 = s10 = s11 = ZERO
+    for i in range(c0.size):
+        e0 = mul(a0[i], b0[i])
+        e2 = mul(sub(a1[i], a0[i]), sub(b1[i], b0[i]))
+        e1 = sub(sub(mul(a1[i], b1[i]), e0), e2)
+        dc0, dc1 = sub(c2[i], c0[i]), sub(c3[i], c1[i])
+        x0, x1 = mul(c0[i], e0), mul(c1[i], e0)
+        y0, y1 = add(mul(c0[i], e2), mul(dc0, e1)), add(mul(c1[i], e2), mul(dc1, e1))
+        z0, z1 = mul(dc0, e2), mul(dc1, e2)
+        s0 += x0 & EPS
+        s1 += x0 >> S32
+        s2 += x1 & EPS
+        s3 += x1 >> S32
+        s4 += y0 & EPS
+        s5 += y0 >> S32
+        s6 += y1 & EPS
+        s7 += y1 >> S32
+        s8 += z0 & EPS
+        s9 += z0 >> S32
+        s10 += z1 & EPS
+        s11 += z1 >> S32
+    return (
+        from_halves(s0, s1),
+        from_halves(s2, s3),
+        from_halves(s4, s5),
+        from_halves(s6, s7),
+        from_halves(s8, s9),
+        from_halves(s10, s11),
+    )
+
+
+def scalar_pairs(parts: list[tuple[int, ...]]) -> list[Scalar]:
+    """Add the partial sums of the threads and pair the planes up."""
+    totals = parts[0] if len(parts) == 1 else tuple(sum(column) % MODULUS for column in zip(*parts, strict=True))
+    return list(zip(totals[::2], totals[1::2], strict=True))
+
+
+def eq_table(point: Sequence[Scalar]) -> Array:
+    """Return eq(point, i) for all i; the first coordinate belongs to the most significant bit of i."""
+    if len(point) > 12:
+        # The outer product vectorises and runs on two threads; the interleaving expansion does neither.
+        return outer(eq_table(point[:-10]), eq_table(point[-10:]))
+    table = np.array([[1], [0]], dtype=np.uint64)
+    for r0, r1 in point:
+        grown = np.empty((2, 2 * table.shape[1]), dtype=np.uint64)
+        _expand_eq(table, np.uint64(r0), np.uint64(r1), grown)
+        table = grown
+    return table
+
+
+def outer(u: Array, v: Array) -> Array:
+    """Return u[i] * v[j] at index i * len(v) + j."""
+    u, v = k_array(u), k_array(v)
+    a, b = u.shape[1], v.shape[1]
+    out = np.empty((2, a * b), dtype=np.uint64)
+    _by_rows(_outer, u, v, out, a, b)
+    return out
+
+
+def outer_add(acc: Array, u: Array, v: Array) -> None:
+    """Add outer(u, v) to acc in place."""
+    u, v = k_array(u), k_array(v)
+    a, b = u.shape[1], v.shape[1]
+    check(acc.shape == (2, a * b), f"acc must have shape {(2, a * b)}, got {acc.shape}")
+    target = k_array(acc)
+    _by_rows(_outer_add, u, v, target, a, b)
+    if target is not acc:
+        acc[...] = target
+
+
+def _by_rows(loop: Any, u: Array, v: Array, out: Array, a: int, b: int) -> None:
+    split(loop, a, u, v, out, minimum=2 if a * b >= 1 << 14 else a + 1)
+
+
+def fold(t: Array, r: Scalar) -> Array:
+    """Bind the first variable of a K table to r: t[i] + r (t[i+h] - t[i])."""
+    t = k_array(t)
+    h = half_of(t.shape[1])
+    out = np.empty((2, h), dtype=np.uint64)
+    split(_fold, h, t, np.uint64(r[0]), np.uint64(r[1]), out)
+    return out
+
+
+def fold_f(t: Array, r: Scalar) -> Array:
+    """Bind the first variable of an F table to r; the result is a K table."""
+    t = f_array(t)
+    h = half_of(t.shape[0])
+    out = np.empty((2, h), dtype=np.uint64)
+    split(_fold_f, h, t, np.uint64(r[0]), np.uint64(r[1]), out)
+    return out
+
+
+def _half(n: int, *others: int) -> int:
+    for m in others:
+        check(m == n, f"the tables of a round must have one length, got {n} and {m}")
+    return half_of(n)
+
+
+def round2(c: Array, f: Array) -> tuple[Scalar, Scalar]:
+    """Return the coefficients of X^0 and X^2 of sum_i (c_i + X dc_i)(f_i + X df_i) (section 6.1)."""
+    c, f = k_array(c), k_array(f)
+    h = _half(c.shape[1], f.shape[1])
+    c0, c2 = scalar_pairs(split(_round2, h, c, f, h))
+    return c0, c2
+
+
+def round2_f(c: Array, f: Array) -> tuple[Scalar, Scalar]:
+    """round2 with an F table as second operand."""
+    c, f = k_array(c), f_array(f)
+    h = _half(c.shape[1], f.shape[0])
+    c0, c2 = scalar_pairs(split(_round2_f, h, c, f, h))
+    return c0, c2
+
+
+def round3(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
+    """Return the coefficients of X^0, X^2 and X^3 of the cubic round polynomial of c * a * b (section 6.1)."""
+    c, a, b = k_array(c), k_array(a), k_array(b)
+    h = _half(c.shape[1], a.shape[1], b.shape[1])
+    c0, c2, c3 = scalar_pairs(split(_round3, h, c, a, b, h))
+    return c0, c2, c3
+
+
+def round3_ff(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
+    """round3 for F tables a and b."""
+    c, a, b = k_array(c), f_array(a), f_array(b)
+    h = _half(c.shape[1], a.shape[0], b.shape[0])
+    c0, c2, c3 = scalar_pairs(split(_round3_ff, h, c, a, b, h))
+    return c0, c2, c3
+
+
+def eq_halve(eq: Array) -> Array:
+    """Drop the first variable of an eq table: eq[i] + eq[i+h]."""
+    h = half_of(eq.shape[1])
+    return k_add(eq[:, :h], eq[:, h:])
