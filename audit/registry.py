@@ -1,0 +1,140 @@
+"""The registry of audit kinds: the one place a new audit is added to.
+
+A kind has three halves: it reads parameters, it checks evidence (service and offline reader, pure), and it answers
+(on the provider's machine, with the private data). Requests, queue, jobs, reports and the command line know kinds
+only through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from audit.errors import RequestError
+from audit.requests import AuditRequest, parse_name
+
+Verdict = Literal["holds", "refuted", "inconclusive"]
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+
+Progress = Callable[[float, str], None]
+"""Called by `answer` with the fraction done (0 to 1) and a short public message."""
+
+Cancelled = Callable[[], bool]
+"""Asked by long work at least every few seconds; True means stop and raise CancelledError."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One numbered check. `detail` is one public line: what was compared, and with what result."""
+
+    id: str
+    ok: bool
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"id": self.id, "ok": self.ok, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a check of evidence found.
+
+    `outputs` are JSON values (integers of 2^53 and above as strings). `conditions` are sentences the verdict rests
+    on, carried verbatim into the report and printed with it ("the beacon is self-made").
+    """
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise RequestError(f"a verdict is one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+        if self.verdict == "holds" and not (self.checks and all(check.ok for check in self.checks)):
+            raise RequestError("a verdict 'holds' needs at least one check, and every check to pass")
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "checks": [check.to_json() for check in self.checks],
+            "outputs": dict(self.outputs),
+            "conditions": list(self.conditions),
+        }
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What a check may rest on besides the evidence: the public files of the subject, by name.
+
+    For a run these are the published files (`run.json`, `proofs/NAME.stmt`, `proofs/NAME.proof`,
+    `commitments/NAME.record`); for a commitment, its envelope and record. They go into the report, so the offline
+    reader has the same.
+    """
+
+    published: Mapping[str, bytes]
+
+
+class AuditKind(Protocol):
+    """One kind of audit. Instances are stateless; `name` is what requests carry."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str:
+        """One line for people."""
+        ...
+
+    def parse_params(self, params: Mapping[str, Any]) -> Any:
+        """Read the parameters of a request. Raises RequestError that names the parameter, the rule and a remedy."""
+        ...
+
+    def check(self, request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> Outcome:
+        """Decide on evidence: pure, deterministic, no clock, network or files.
+
+        Must refuse evidence bound to another request. Raises EvidenceError for evidence that does not count
+        (malformed, for another request): the request then stays open. Evidence that counts and speaks against the
+        claim is an Outcome `refuted`.
+        """
+        ...
+
+    def answer(
+        self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled
+    ) -> Mapping[str, bytes]:
+        """Make the evidence files on the provider's machine, from the run folder `workspace`.
+
+        Deterministic given workspace and request, or resumable: a killed agent calls it again. Raises AuditError with
+        a public reason when it cannot; CancelledError soon after `cancelled()` turns True.
+        """
+        ...
+
+
+class Registry:
+    """Kinds by name."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, AuditKind] = {}
+
+    def add(self, kind: AuditKind) -> None:
+        """Register a kind. Raises RequestError when its name is malformed or taken."""
+        name = parse_name(kind.name, "the name of an audit kind")
+        if name in self._kinds:
+            raise RequestError(f"the audit kind {name} is registered twice")
+        self._kinds[name] = kind
+
+    def get(self, name: str) -> AuditKind:
+        """The kind of that name. Raises RequestError that lists the known ones."""
+        kind = self._kinds.get(name)
+        if kind is None:
+            known = ", ".join(sorted(self._kinds)) or "none"
+            raise RequestError(f"there is no audit kind {name!r}; known kinds: {known}")
+        return kind
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[AuditKind]:
+        return iter(self._kinds[name] for name in sorted(self._kinds))

@@ -1,0 +1,181 @@
+"""Offline verification of a report: bytes in, a verdict out. No network, clock, database or service code.
+
+Checks, numbered as they are printed:
+
+    1 envelope    the signature over exactly these bytes, by an accepted key
+    2 statement   payload type and schema
+    3 evidence    every listed file is there with its digest, and no other
+    4 request     the request is the one whose digest the statement holds; its subject is the statement's
+    5 recheck     the kind of audit, run again over the evidence, gives the same outcome
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit.dsse import IN_TOTO_TYPE, MAX_ENVELOPE_BYTES, read_envelope, verify_envelope
+from audit.errors import AuditError, ReportError
+from audit.evidence import Manifest, parse_manifest
+from audit.registry import Check, CheckContext, Registry, Verdict
+from audit.reports import (
+    ANSWER_FOLDER,
+    ENVELOPE_NAME,
+    EVIDENCE_FOLDER,
+    PUBLISHED_FOLDER,
+    REQUEST_NAME,
+    parse_statement,
+)
+from audit.requests import AuditRequest, parse_request
+from audit.signing import PublicKey
+
+UNPINNED = (
+    "the signer was not pinned: the report is signed by the key it names itself; "
+    "give the service's public key to know who signed"
+)
+
+
+@dataclass(frozen=True)
+class ReportVerdict:
+    """What offline verification found. `statement` is None when the envelope did not verify.
+
+    `refuted` covers both a report whose evidence contradicts the claim and a report that contradicts its evidence;
+    `checks` say which.
+    """
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    conditions: tuple[str, ...]
+    outputs: Mapping[str, Any]
+    statement: Mapping[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.verdict == "holds",
+            "verdict": self.verdict,
+            "checks": [check.to_json() for check in self.checks],
+            "conditions": list(self.conditions),
+            "outputs": dict(self.outputs),
+        }
+
+
+def verify_report(files: Mapping[str, bytes], registry: Registry, accepted: Sequence[PublicKey] = ()) -> ReportVerdict:
+    """Verify the files of a report (names relative to its folder).
+
+    With `accepted` empty, the key named in the statement is used and the result carries the condition `UNPINNED`.
+    Never raises on the contents of `files`; raises ReportError only when there is no envelope at all.
+    """
+    envelope = files.get(ENVELOPE_NAME)
+    if envelope is None:
+        raise ReportError(f"there is no {ENVELOPE_NAME}")
+    checks: list[Check] = []
+    try:
+        # --- 1 envelope, 2 statement
+        statement, key_id = _open_envelope(envelope, accepted)
+        checks.append(Check("1 envelope", True, f"signed by key {key_id[:16]}"))
+        checks.append(Check("2 statement", True, "an in-toto statement of a report"))
+        # --- 3 evidence
+        manifest = _check_evidence(statement, files)
+        checks.append(Check("3 evidence", True, f"{len(manifest)} files match their digests"))
+        # --- 4 request
+        request = _check_request(statement, files)
+        checks.append(Check("4 request", True, f"request {request.sha256[:16]} on {request.subject.name}"))
+    except _Refusal as refusal:
+        failed = Check(refusal.check, False, refusal.detail)
+        return ReportVerdict("refuted", (*checks, failed), (), {}, None)
+    # --- 5 recheck
+    predicate = statement["predicate"]
+    conditions = [] if accepted else [UNPINNED]
+    conditions += predicate["conditions"]
+    if request.kind not in registry:
+        checks.append(Check("5 recheck", False, f"this version does not know the kind {request.kind}"))
+        return ReportVerdict("inconclusive", tuple(checks), tuple(conditions), {}, statement)
+    recheck, verdict = _recheck(statement, request, manifest, files, registry)
+    checks.append(recheck)
+    return ReportVerdict(verdict, tuple(checks), tuple(conditions), predicate["outputs"], statement)
+
+
+class _Refusal(Exception):
+    """A numbered check failed; verification stops there."""
+
+    def __init__(self, check: str, detail: str) -> None:
+        super().__init__(detail)
+        self.check, self.detail = check, detail
+
+
+def _open_envelope(envelope: bytes, accepted: Sequence[PublicKey]) -> tuple[dict[str, Any], str]:
+    if len(envelope) > MAX_ENVELOPE_BYTES:
+        raise _Refusal("1 envelope", f"the envelope has more than {MAX_ENVELOPE_BYTES} bytes")
+    try:
+        keys = list(accepted) or [_named_key(read_envelope(envelope)[0])]
+        verified = verify_envelope(envelope, keys, payload_type=IN_TOTO_TYPE)
+    except AuditError as error:
+        raise _Refusal("1 envelope", str(error)) from error
+    try:
+        return parse_statement(verified.payload), verified.key_ids[0]
+    except AuditError as error:
+        raise _Refusal("2 statement", str(error)) from error
+
+
+def _named_key(unverified: bytes) -> PublicKey:
+    """The key the statement names. Good for integrity only, which the caller states as a condition."""
+    return PublicKey.from_text(parse_statement(unverified)["predicate"]["service"]["publicKey"])
+
+
+def _check_evidence(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> Manifest:
+    try:
+        manifest = parse_manifest(statement["predicate"]["evidence"])
+    except AuditError as error:
+        raise _Refusal("3 evidence", str(error)) from error
+    listed = {EVIDENCE_FOLDER + ref.name for ref in manifest}
+    extra = sorted(name for name in files if name.startswith(EVIDENCE_FOLDER) and name not in listed)
+    if extra:
+        raise _Refusal("3 evidence", f"{extra[0]} is not in the statement")
+    for ref in manifest:
+        data = files.get(EVIDENCE_FOLDER + ref.name)
+        if data is None:
+            raise _Refusal("3 evidence", f"{EVIDENCE_FOLDER}{ref.name} is missing")
+        if len(data) != ref.size or hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise _Refusal("3 evidence", f"{EVIDENCE_FOLDER}{ref.name} differs from what was signed")
+    return manifest
+
+
+def _check_request(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> AuditRequest:
+    document = files.get(EVIDENCE_FOLDER + REQUEST_NAME)
+    if document is None:
+        raise _Refusal("4 request", f"{EVIDENCE_FOLDER}{REQUEST_NAME} is missing")
+    try:
+        request = parse_request(document)
+    except AuditError as error:
+        raise _Refusal("4 request", str(error)) from error
+    if statement["predicate"]["request"] != {"sha256": request.sha256, **request.to_json()}:
+        raise _Refusal("4 request", "the statement describes another request")
+    if statement["subject"] != [request.subject.to_json()]:
+        raise _Refusal("4 request", "the statement is about another subject than the request")
+    return request
+
+
+def _recheck(
+    statement: Mapping[str, Any],
+    request: AuditRequest,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    registry: Registry,
+) -> tuple[Check, Verdict]:
+    def below(folder: str) -> dict[str, bytes]:
+        names = [ref.name for ref in manifest if ref.name.startswith(folder)]
+        return {name.removeprefix(folder): files[EVIDENCE_FOLDER + name] for name in names}
+
+    kind = registry.get(request.kind)
+    try:
+        kind.parse_params(request.params)
+        outcome = kind.check(request, below(ANSWER_FOLDER), CheckContext(below(PUBLISHED_FOLDER)))
+    except AuditError as error:
+        return Check("5 recheck", False, f"the evidence does not count: {error}"), "refuted"
+    stated = {name: statement["predicate"][name] for name in ("verdict", "checks", "outputs", "conditions")}
+    if outcome.to_json() != stated:
+        differing = [name for name, value in outcome.to_json().items() if stated[name] != value]
+        return Check("5 recheck", False, f"the evidence gives other {', '.join(differing)} than stated"), "refuted"
+    return Check("5 recheck", True, f"the evidence gives the same outcome: {outcome.verdict}"), outcome.verdict
