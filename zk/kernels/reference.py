@@ -312,9 +312,7 @@ def gkr_up(p: Array, q: Array, half: int) -> tuple[Array, Array]:
     return _k_array(up_p, (used,)), _k_array(up_q, (used,))
 
 
-def gkr_round(
-    pl: Array, ql: Array, pr: Array, qr: Array, eq: Array, lam: Scalar, N: int
-) -> tuple[Scalar, Scalar]:
+def gkr_round(pl: Array, ql: Array, pr: Array, qr: Array, eq: Array, lam: Scalar, N: int) -> tuple[Scalar, Scalar]:
     """Return the two values that determine one round polynomial of a LogUp-GKR layer (section 8.3).
 
     With h = N/2 and g(X, x) = pl qr + pr ql + lam ql qr, every table linear in X between entries x and x + h:
@@ -357,11 +355,7 @@ def eq_halve(eq: Array) -> Array:
 
 
 def _contract(x: list[Scalar], v: list[Scalar], a: int, m: int, b: int) -> list[Scalar]:
-    return [
-        _sum(_mul(x[(i * m + j) * b + o], v[j]) for j in range(m))
-        for i in range(a)
-        for o in range(b)
-    ]
+    return [_sum(_mul(x[(i * m + j) * b + o], v[j]) for j in range(m)) for i in range(a) for o in range(b)]
 
 
 def contract(x: IntArray, v: Array) -> Array:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from zk.kernels.cpu.arguments import Array, IntArray, check, f_array, int_array, k_array, split
+from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, from_halves, k_mul_parts, mul
+from zk.kernels.cpu.emit import arrays_are_distinct, inlined, kernel
 from zk.kernels.cpu.field import to_field
-from zk.kernels.cpu.scalar import EPS, S32, ZERO, arrays_are_distinct, from_halves, inlined, k_mul_parts, kernel, mul
 
 _PARALLEL_MACS = 1 << 16
 

@@ -5,20 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, IntArray, Scalar, check, f_array, int_array, k_array, split
-from zk.kernels.cpu.scalar import (
-    EPS,
-    S32,
-    ZERO,
-    P,
-    add,
-    arrays_are_distinct,
-    from_halves,
-    k_mul_parts,
-    kernel,
-    mul,
-    seven_times,
-    sub,
-)
+from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, P, add, from_halves, k_mul_parts, mul, seven_times, sub
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel
 
 
 @kernel

@@ -5,21 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from zk.kernels.cpu.arguments import Array, Scalar, check, k_array, split
-from zk.kernels.cpu.scalar import (
-    EPS,
-    ONE,
-    S32,
-    ZERO,
-    add,
-    arrays_are_distinct,
-    from_halves,
-    inlined,
-    k_mul_parts,
-    kernel,
-    mul,
-    seven_times,
-    sub,
-)
+from zk.kernels.cpu.arithmetic import EPS, ONE, S32, ZERO, add, from_halves, k_mul_parts, mul, seven_times, sub
+from zk.kernels.cpu.emit import arrays_are_distinct, inlined, kernel
 from zk.kernels.cpu.sumcheck import eq_halve, fold, scalar_pairs
 
 __all__ = ["eq_halve", "gkr_fold", "gkr_round", "gkr_up"]
@@ -147,9 +134,7 @@ def _tail(eq, used, lam0, lam1):  # type: ignore[no-untyped-def]
     return k_mul_parts(sub(ONE, from_halves(s0, s1)), sub(ZERO, from_halves(s2, s3)), lam0, lam1)
 
 
-def gkr_round(
-    pl: Array, ql: Array, pr: Array, qr: Array, eq: Array, lam: Scalar, N: int
-) -> tuple[Scalar, Scalar]:
+def gkr_round(pl: Array, ql: Array, pr: Array, qr: Array, eq: Array, lam: Scalar, N: int) -> tuple[Scalar, Scalar]:
     """Return t0 and tinf of one LogUp-GKR round (section 8.3; see the reference for the definition).
 
     The caller guarantees that eq sums to 1, which gives the contribution of the all-tail region.
@@ -214,5 +199,3 @@ def gkr_fold(t: Array, N: int, tail: int, r: Scalar) -> Array:
         split(_fold_head, pairs, t, h, *scalars, out)
     _fold_tail(t, pairs, np.uint64(tail), *scalars, out)
     return out
-
-

@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, k_array, split
+from zk.kernels.cpu.arithmetic import ONE, ZERO, add, mul, sub
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel
 from zk.kernels.cpu.field import f_scale
-from zk.kernels.cpu.scalar import ONE, ZERO, add, arrays_are_distinct, kernel, mul, sub
 
 _BAND = 32
 

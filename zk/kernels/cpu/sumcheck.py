@@ -8,20 +8,9 @@ from typing import Any
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, half_of, k_array, split
+from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, add, from_halves, k_mul_parts, mul, seven_times, sub
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel
 from zk.kernels.cpu.field import k_add
-from zk.kernels.cpu.scalar import (
-    EPS,
-    S32,
-    ZERO,
-    add,
-    arrays_are_distinct,
-    from_halves,
-    k_mul_parts,
-    kernel,
-    mul,
-    seven_times,
-    sub,
-)
 
 
 @kernel

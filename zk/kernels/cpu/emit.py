@@ -1,0 +1,119 @@
+"""Write branch-free 64-bit arithmetic once, as Python expressions, and have it emitted straight into Numba loops.
+
+Why not plain jitted helpers: LLVM inlines those too late for its loop vectoriser, and Numba's own inlining makes
+compilation several times slower. An emitted function costs nothing to type and always vectorises.
+
+Numba's on-disk cache does not notice changes of functions emitted from other files: after editing this file or
+`arithmetic.py`, delete `zk/kernels/cpu/__pycache__`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+_I64 = ir.IntType(64)
+
+kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
+inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
+
+
+class Word:
+    """A 64-bit unsigned value in a function that is being emitted; arithmetic wraps modulo 2^64."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    def _with(self, operation: str, other: Word | int) -> Word:
+        operand = ir.Constant(_I64, other) if isinstance(other, int) else other.value
+        return Word(self.builder, getattr(self.builder, operation)(self.value, operand))
+
+    def __add__(self, other: Word | int) -> Word:
+        return self._with("add", other)
+
+    def __sub__(self, other: Word | int) -> Word:
+        return self._with("sub", other)
+
+    def __mul__(self, other: Word | int) -> Word:
+        return self._with("mul", other)
+
+    def __and__(self, other: Word | int) -> Word:
+        return self._with("and_", other)
+
+    def __or__(self, other: Word | int) -> Word:
+        return self._with("or_", other)
+
+    def __lshift__(self, other: int) -> Word:
+        return self._with("shl", other)
+
+    def __rshift__(self, other: int) -> Word:
+        return self._with("lshr", other)
+
+    def constant(self, value: int) -> Word:
+        """Return a constant for the same function."""
+        return Word(self.builder, ir.Constant(_I64, value))
+
+    def if_less(self, other: Word, then: Word, otherwise: Word) -> Word:
+        """Return then if self < other else otherwise, without a branch."""
+        condition = self.builder.icmp_unsigned("<", self.value, other.value)
+        return Word(self.builder, self.builder.select(condition, then.value, otherwise.value))
+
+
+def emitted(function: Callable[..., Word | tuple[Word, ...]]) -> Any:
+    """Make a function of Words callable in Numba kernels with uint64 arguments; it returns uint64 or a tuple."""
+    n_results = getattr(function, "n_results", 1)
+    result = types.uint64 if n_results == 1 else types.UniTuple(types.uint64, n_results)
+
+    def definition(typingctx, *arguments):  # type: ignore[no-untyped-def]
+        if any(argument != types.uint64 for argument in arguments):
+            raise numba.errors.TypingError(f"{function.__name__} takes uint64 arguments, got {arguments}")
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            words = function(*(Word(builder, value) for value in args))
+            if isinstance(words, Word):
+                return words.value
+            return context.make_tuple(builder, signature.return_type, [word.value for word in words])
+
+        return result(*arguments), codegen
+
+    # Numba looks at the signature to lower a call, and handles no *arguments there.
+    parameters = inspect.signature(function).parameters.values()
+    context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    definition.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+    definition.__name__ = definition.__qualname__ = function.__name__
+    definition.__doc__ = function.__doc__
+    return intrinsic(definition)
+
+
+def returning(n_results: int) -> Callable[[Any], Any]:
+    """Declare how many words a function of Words returns."""
+
+    def declare(function: Any) -> Any:
+        function.n_results = n_results
+        return function
+
+    return declare
+
+
+@intrinsic
+def arrays_are_distinct(typingctx):  # type: ignore[no-untyped-def]
+    """Promise LLVM that the array arguments of the calling function do not overlap.
+
+    Without it a loop over more than a handful of arrays is not vectorised (too many overlap checks at run time).
+    """
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        for argument in builder.function.args:
+            # Numba passes an array as meminfo, parent, size, itemsize, data, ...: field 4 is the data pointer.
+            if isinstance(argument.type, ir.PointerType) and argument.name.endswith(".4"):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
