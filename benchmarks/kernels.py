@@ -121,8 +121,12 @@ def _tiny(rng: np.random.Generator, n: int) -> Iterator[Case]:
         yield f"call: round2 of {size}", 1, lambda a=a, b=b: cpu.round2(a, b)  # type: ignore[misc]
         yield f"call: round3 of {size}", 1, lambda a=a, b=b, c=c: cpu.round3(a, b, c)  # type: ignore[misc]
         yield f"call: gkr_fold of {size}", 1, lambda a=a, s=size: cpu.gkr_fold(a, s, 1, LAM)  # type: ignore[misc]
-        yield f"call: gkr_round of {size}", 1, lambda a=a, b=b, e=eq, s=size: (  # type: ignore[misc]
-            cpu.gkr_round(a, b, b, a, e, LAM, s)
+        yield (
+            f"call: gkr_round of {size}",
+            1,
+            lambda a=a, b=b, e=eq, s=size: (  # type: ignore[misc]
+                cpu.gkr_round(a, b, b, a, e, LAM, s)
+            ),
         )
 
 
