@@ -1,0 +1,119 @@
+"""Store tableaux: opening head and column checks (PROTOCOL 4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import mul
+
+from zk.protocol.codec import Reader
+from zk.protocol.errors import ProximityError
+from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_neg, root_of_unity
+from zk.protocol.hashing import leaf_digest
+from zk.protocol.ir import SEG
+from zk.protocol.merkle import path_positions
+from zk.protocol.proof import Opening, column_values, read_opening
+from zk.protocol.schedule import Schedule
+from zk.protocol.transcript import Transcript
+from zk.verifier.affine import Affine, PadSystem
+from zk.verifier.merkle import verify_paths
+
+BLOCK = 128
+PACK = 140  # two sums below 2^140 side by side in one Python integer
+MASK = (1 << PACK) - 1
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What the verifier holds of one tableau: tag, root and the number of field elements in a column."""
+
+    role: str
+    tag16: bytes
+    root: bytes
+    n_values: int
+
+
+def verify_opening_head(
+    transcript: Transcript, pads: PadSystem, schedule: Schedule, a: list[K], b: list[K], value: Affine, w: list[K]
+) -> list[K]:
+    """Labels 20 to 23 and the constraint of step 5; returns the row weights r_i + c a_i of the combined test."""
+    r = transcript.challenge_k("20.rows", len(a))
+    transcript.absorb_k("21.vr", pads.masked([schedule.vr]))
+    c = transcript.challenge_k("22.c", 1)[0]
+    transcript.absorb_k("23.w", w)
+    if schedule.batch_vars:
+        inner = ZERO
+        for x, y in zip(w, b, strict=False):
+            inner = k_add(inner, k_mul(x, y))
+        pads.require_zero(pads.secret(schedule.vr).plus(value, c).shifted(k_neg(inner)))
+    else:
+        pads.require_zero(value)
+    return [k_add(x, k_mul(c, y)) for x, y in zip(r, a, strict=True)]
+
+
+def read_columns(reader: Reader, committed: Committed, indices: list[int], n_columns: int) -> Opening:
+    """Parse one opening (its node count follows from the indices) and check it against the committed root."""
+    depth = n_columns.bit_length() - 1
+    n_nodes = sum(len(level) for level in path_positions(indices, depth))
+    opening = read_opening(reader, len(indices), committed.n_values, n_nodes)
+    leaves = {
+        index: leaf_digest(committed.tag16, index, salt, column)
+        for index, salt, column in zip(indices, opening.salts, opening.columns, strict=True)
+    }
+    verify_paths(committed.root, depth, leaves, opening.nodes, committed.role)
+    return opening
+
+
+def pack(values: list[K]) -> list[int]:
+    return [a0 | a1 << PACK for a0, a1 in values]
+
+
+def unpack(value: int) -> K:
+    return (value & MASK) % P, (value >> PACK) % P
+
+
+def evaluate_many(coefficients: list[K], points: list[int]) -> list[K]:
+    """A K-polynomial at base-field points, two-level Horner with blocks of 128."""
+    packed = pack(coefficients)
+    blocks = [packed[i : i + BLOCK] for i in range(0, len(packed), BLOCK)]
+    out = []
+    for x in points:
+        powers = [1]
+        for _ in range(BLOCK - 1):
+            powers.append(powers[-1] * x % P)
+        giant = powers[-1] * x % P
+        low = high = 0
+        for block in reversed(blocks):
+            value = sum(map(mul, block, powers))
+            low = (low * giant + (value & MASK)) % P
+            high = (high * giant + (value >> PACK)) % P
+        out.append((low, high))
+    return out
+
+
+def bit_reverse(index: int, n_bits: int) -> int:
+    return int(format(index, f"0{n_bits}b")[::-1], 2) if n_bits else 0
+
+
+def domain_points(indices: list[int], n_columns: int, shift: int = 1) -> list[int]:
+    """shift * omega_n^bitrev(j) for column numbers j."""
+    n_bits = n_columns.bit_length() - 1
+    omega = root_of_unity(n_columns)
+    return [shift * pow(omega, bit_reverse(j, n_bits), P) % P for j in indices]
+
+
+def check_columns(
+    schedule: Schedule, openings: list[Opening], indices: list[int], w: list[K], weights: list[K]
+) -> None:
+    """w(eta_j) = S_j + sum_i (r_i + c a_i) U_i[j] at every opened column."""
+    values = [[column_values(column) for column in opening.columns] for opening in openings]
+    packed = pack(weights)
+    for at, expected in enumerate(evaluate_many(w, domain_points(indices, schedule.profile.n))):
+        stacked: list[int] = []
+        for tableau, columns in zip(schedule.tableaux, values, strict=True):
+            rows = columns[at]
+            if tableau.role == SEG:
+                blinding = (rows[-2], rows[-1])
+                rows = rows[:-2]
+            stacked += rows
+        if k_add(unpack(sum(map(mul, packed, stacked))), blinding) != expected:
+            raise ProximityError(f"column {indices[at]} of the store tableaux contradicts w")

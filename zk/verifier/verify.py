@@ -1,0 +1,192 @@
+"""Verification of one proof, page one. The checks, in order (PROTOCOL 14.1); each block below carries its number.
+
+ 0  parse the statement; build the program it names; derive the schedule, which fixes every length
+ 1  static bounds, commitment records; intervals from elsewhere must come from this verifier's own earlier results
+ 2  parse the proof: canonical elements, nothing left over
+ 3  transcript preamble: parameters, statement, records, roots, statement again, ballast
+ 4  lookups: LogUp-GKR gives two linear claims
+ 5  equations: one linear claim each
+ 6  levels of bilinear sums: one constraint each
+ 7  batching of all linear claims into one row claim
+ 8  opening head: one constraint
+ 9  pad tableau: the public sum of all constraints
+10  opened columns: Merkle paths and the four polynomial identities
+11  result: what is now established, the error budget, and what it is conditional on
+
+`verify` raises a `VerificationError` for everything else, whatever bytes it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from zk.protocol.bounds import Interval, infer_bounds
+from zk.protocol.codec import Reader
+from zk.protocol.errors import LimitError, MalformedError, ProgramError, VerificationError
+from zk.protocol.ir import SEG, Program
+from zk.protocol.padlayout import PadLayout, pad_layout
+from zk.protocol.preamble import fresh_tags, preamble
+from zk.protocol.programs.families import build_program, check_role
+from zk.protocol.proof import Proof, decode_proof
+from zk.protocol.schedule import RAW_POINT, Schedule, compile_schedule, space_label
+from zk.protocol.security import TARGET_BITS, ErrorBudget, error_budget
+from zk.protocol.statement import REFRESH, Statement
+from zk.protocol.transcript import Transcript
+from zk.verifier.affine import Affine, PadSystem
+from zk.verifier.batch import verify_batch
+from zk.verifier.commitment import Committed, check_columns, read_columns, verify_opening_head
+from zk.verifier.levels import value_of, verify_level
+from zk.verifier.ligero import check_pad_columns, verify_pad_head
+from zk.verifier.lookup import verify_lookup
+from zk.verifier.multilinear import Points
+
+Certificates = Mapping[tuple[bytes, str], Interval]  # (record digest, layout name) -> interval
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An interval of a committed tensor that this proof relies on and that no certificate handed in establishes."""
+
+    record: bytes
+    tensor: str
+    interval: Interval
+    source: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What one accepted proof establishes.
+
+    `intervals` holds what this proof itself shows; it may serve later calls as certificates once `conditions` are met.
+    """
+
+    statement: Statement
+    digest: bytes
+    budget: ErrorBudget
+    opened: dict[bytes, frozenset[int]]
+    intervals: dict[tuple[bytes, str], Interval]
+    conditions: tuple[Condition, ...]
+
+
+def verify(
+    statement: bytes, proof: bytes, certificates: Certificates | None = None, *, allow_toy: bool = False
+) -> Verified:
+    """Check `proof` against `statement`; return what is established or raise `VerificationError`.
+
+    The caller must still check that the statement is the one it wants (program, publics, auditor nonce, run) and that
+    every `Condition` of the result is met; `zk.verifier.bundle` does both for a run.
+    """
+    try:
+        return _verify(statement, proof, dict(certificates or {}), allow_toy)
+    except VerificationError:
+        raise
+    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, StopIteration) as error:
+        raise MalformedError(f"refused: {type(error).__name__} while checking") from error
+
+
+def _verify(statement: bytes, proof: bytes, certificates: Certificates, allow_toy: bool) -> Verified:
+    # 0 statement, program, schedule
+    st = Statement.decode(statement)
+    if st.store_profile.is_toy and not allow_toy:
+        raise LimitError(f"profile {st.profile} is for tests only")
+    program = build_program(st)
+    schedule = compile_schedule(program, st.store_profile, st.pad_profile)
+    pads = pad_layout(schedule)
+    # 1 bounds and records
+    known = infer_bounds(program, given_bounds(st, program))
+    conditions = _check_bounds(st, certificates)
+    for tableau in schedule.tableaux:
+        if tableau.role != SEG:
+            check_role(st, tableau.role, tableau.layout.digest(), tableau.layout.n_rows)
+    budget = error_budget(schedule)
+    if budget.bits < TARGET_BITS and not allow_toy:
+        raise LimitError(f"this statement is proven to {budget.bits:.1f} bits only, {TARGET_BITS} are required")
+    # 2 proof
+    parsed = decode_proof(proof, schedule, pads)
+    digest = st.digest()
+    if parsed.statement != digest:
+        raise MalformedError("the proof is about another statement")
+    # 3 to 10
+    opened = _replay(st, schedule, pads, parsed, digest)
+    # 11 result
+    stated = {bound.tensor for bound in st.bounds}
+    intervals = {
+        (st.role(role).digest(), item.layout_name): known[item.name]
+        for role, _ in st.roles
+        for item in program.stored(role)
+        if item.name in known and item.name not in stated
+    }
+    return Verified(st, digest, budget, opened, intervals, conditions)
+
+
+def given_bounds(st: Statement, program: Program) -> dict[str, Interval]:
+    """Stated intervals of pre-existing tensors, shape-checked; their truth is the subject of `Condition`."""
+    out: dict[str, Interval] = {}
+    names = {item.name for role, _ in st.roles if role != "W_out" for item in program.stored(role)}
+    for bound in st.bounds:
+        if bound.tensor not in names or bound.tensor in out or bound.lo > bound.hi:
+            raise ProgramError(f"bound on {bound.tensor} does not fit the program")
+        out[bound.tensor] = (bound.lo, bound.hi)
+    return out
+
+
+def _check_bounds(st: Statement, certificates: Certificates) -> tuple[Condition, ...]:
+    missing = []
+    for bound in st.bounds:
+        role, _, name = bound.tensor.partition(".")
+        record = st.role(role).digest()
+        certified = certificates.get((record, name))
+        if certified is None:
+            missing.append(Condition(record, name, (bound.lo, bound.hi), bound.source))
+        elif not (bound.lo <= certified[0] and certified[1] <= bound.hi):
+            raise ProgramError(f"{bound.tensor} is certified in {certified}, stated in {(bound.lo, bound.hi)}")
+    return tuple(missing)
+
+
+def _replay(
+    st: Statement, schedule: Schedule, layout: PadLayout, proof: Proof, digest: bytes
+) -> dict[bytes, frozenset[int]]:
+    # 3 preamble
+    transcript = Transcript()
+    seg_tag, pad_tag = fresh_tags(schedule, layout, digest)
+    preamble(transcript, st, digest, (seg_tag, pad_tag), (proof.seg_root, proof.pad_root))
+    pads = PadSystem(schedule, proof.scalars)
+    points = Points(schedule.program)
+    if st.kind == REFRESH:
+        points.named[RAW_POINT] = transcript.challenge_k("12.point.raw", schedule.batch_vars)
+    values: list[Affine] = []
+    # 4 lookups
+    if schedule.lookups:
+        values += verify_lookup(transcript, pads, schedule.lookups, points)
+    # 5 equations
+    for dims, n_vars in schedule.spaces.items():
+        points.named[space_label(dims)] = transcript.challenge_k(space_label(dims), n_vars)
+    if schedule.terms:
+        transcript.absorb_k("13.terms", pads.masked([split.slot for split in schedule.terms]))
+    # 6 levels
+    for level in schedule.levels:
+        verify_level(transcript, pads, level, points)
+    # 7 batching
+    values += [value_of(pads, points, lin.value) for lin in schedule.lins if not isinstance(lin.value, str)]
+    a, b, value = verify_batch(transcript, pads, schedule, points, values)
+    # 8 opening head
+    weights = verify_opening_head(transcript, pads, schedule, a, b, value, proof.w)
+    # 9 pad tableau
+    challenge = verify_pad_head(transcript, pads, schedule, layout, proof)
+    # 10 columns
+    indices = transcript.challenge_indices("28.columns", schedule.profile.n, schedule.profile.t)
+    pad_indices = transcript.challenge_indices("28.columns.pad", layout.profile.n, layout.profile.t)
+    reader = Reader(proof.tail, "openings")
+    seg = schedule.tableau(SEG).layout.n_rows + 2
+    stores = [Committed(role, record.tag16, record.root, record.n_rows) for role, record in st.roles]
+    stores.append(Committed(SEG, seg_tag, proof.seg_root, seg))
+    openings = [read_columns(reader, item, indices, schedule.profile.n) for item in stores]
+    pad_store = Committed("pad", pad_tag, proof.pad_root, 2 * layout.n_rows)
+    pad_opening = read_columns(reader, pad_store, pad_indices, layout.profile.n)
+    reader.end()
+    check_columns(schedule, openings, indices, proof.w, weights)
+    check_pad_columns(layout, challenge, proof, pad_opening, pad_indices)
+    return {record.digest(): frozenset(indices) for _, record in st.roles}
+
+
