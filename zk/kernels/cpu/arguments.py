@@ -61,13 +61,17 @@ def half_of(n: int) -> int:
     return n >> 1
 
 
-def split(kernel: Callable[..., Any], n: int, *args: Any, minimum: int = PARALLEL_MIN) -> list[Any]:
-    """Call kernel(*args, start, stop) over 0..n, on two threads if n >= minimum; return the results in order."""
+def split(kernel: Callable[..., Any], n: int, *args: Any, offset: int = 0, minimum: int = PARALLEL_MIN) -> list[Any]:
+    """Call kernel(*args, start, stop) over offset..offset + n, on two threads if n >= minimum.
+
+    Returns the results in order.
+    """
+    stop = offset + n
     if n < minimum or N_THREADS < 2:
-        return [kernel(*args, 0, n)]
-    middle = n >> 1
-    second = _executor().submit(kernel, *args, middle, n)
-    first = kernel(*args, 0, middle)
+        return [kernel(*args, offset, stop)]
+    middle = offset + (n >> 1)
+    second = _executor().submit(kernel, *args, middle, stop)
+    first = kernel(*args, offset, middle)
     return [first, second.result()]
 
 

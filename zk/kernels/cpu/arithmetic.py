@@ -135,6 +135,12 @@ def mul_add(a: Word, b: Word, c: Word, d: Word) -> Word:
 
 
 @emitted
+def mul_add_loose(a: Word, b: Word, c: Word, d: Word) -> Word:
+    """Return a loose a b + c d of loose values."""
+    return _add_loose(_mul_loose(a, b), _mul(c, d))
+
+
+@emitted
 def add_mul_add(e: Word, a: Word, b: Word, c: Word, d: Word) -> Word:
     """Return the canonical e + a b + c d; e canonical, the others loose."""
     return _canonical(_add_loose(_add_loose(_mul_loose(a, b), e), _mul(c, d)))
@@ -163,9 +169,21 @@ def k_products(a0: Word, a1: Word, b0: Word, b1: Word) -> tuple[Word, Word, Word
     return _mul_loose(a0, b0), _mul_loose(a1, b1), _mul_loose(_add(a0, a1), _add(b0, b1))
 
 
-@emitted
-def from_halves(low_sum: Word, high_sum: Word) -> Word:
-    """Return the canonical value of low_sum + 2^32 high_sum, two plain 64-bit sums of 32-bit halves."""
+def _from_halves(low_sum: Word, high_sum: Word) -> Word:
     carry = high_sum >> 32
     # 2^32 (high_sum mod 2^32) is at most p - 1, hence canonical.
     return _add(_canonical(low_sum), _add((high_sum & _EPS) << 32, _canonical(carry * _EPS)))
+
+
+@emitted
+def from_halves(low_sum: Word, high_sum: Word) -> Word:
+    """Return the canonical value of low_sum + 2^32 high_sum, two plain 64-bit sums of 32-bit halves."""
+    return _from_halves(low_sum, high_sum)
+
+
+@emitted
+@returning(2)
+def k_from_halves(x0: Word, x1: Word, y0: Word, y1: Word, z0: Word, z1: Word) -> tuple[Word, Word]:
+    """Return the canonical sum in K of products of which k_products were summed as low and high halves."""
+    x, y, cross = _from_halves(x0, x1), _from_halves(y0, y1), _from_halves(z0, z1)
+    return _canonical(_add_seven_times(x, y)), _sub(_sub(cross, x), y)

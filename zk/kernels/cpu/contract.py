@@ -8,7 +8,7 @@ import numpy as np
 
 from zk.kernels.cpu.arguments import Array, IntArray, check, f_array, int_array, k_array, split
 from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, from_halves, k_mul_parts, mul
-from zk.kernels.cpu.emit import arrays_are_distinct, inlined, kernel
+from zk.kernels.cpu.emit import arrays_are_distinct, inlined, kernel, widest_vectors
 from zk.kernels.cpu.field import to_field
 
 _PARALLEL_MACS = 1 << 16
@@ -29,6 +29,7 @@ def _dot(x, v0, v1):  # type: ignore[no-untyped-def]
 @kernel
 def _dots(x, v, step, out, start, stop):  # type: ignore[no-untyped-def]
     """x (s, m), v (2, s or 1, m): out[:, i] = sum_j x[i, j] v[:, i step, j]."""
+    widest_vectors()
     for i in range(start, stop):
         out[0, i], out[1, i] = _dot(x[i], v[0, i * step], v[1, i * step])
 
@@ -36,6 +37,7 @@ def _dots(x, v, step, out, start, stop):  # type: ignore[no-untyped-def]
 @kernel
 def _columns(x, v, step, out, start, stop):  # type: ignore[no-untyped-def]
     """x (s, m, b), out (2, s, b): out[:, i, o] = sum_j x[i, j, o] v[:, i step, j], for o in start..stop."""
+    widest_vectors()
     arrays_are_distinct()
     width = stop - start
     sums = np.empty((4, width), dtype=np.uint64)
@@ -59,6 +61,7 @@ def _columns(x, v, step, out, start, stop):  # type: ignore[no-untyped-def]
 @kernel
 def _columns_k(x, v, step, out, start, stop):  # type: ignore[no-untyped-def]
     """_columns for a K array x (2, s, m, b); start and stop range over the leading index."""
+    widest_vectors()
     b = x.shape[3]
     sums = np.empty((4, b), dtype=np.uint64)
     s0, s1, s2, s3 = sums[0], sums[1], sums[2], sums[3]

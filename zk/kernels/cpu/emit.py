@@ -117,3 +117,18 @@ def arrays_are_distinct(typingctx):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def widest_vectors(typingctx):  # type: ignore[no-untyped-def]
+    """Let LLVM use 512-bit registers in the calling function where the processor has them.
+
+    Its default on many of these processors is 256 bits; the multiplication-bound loops gain a quarter from more.
+    """
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        # llvmlite knows no string attributes, its set of names prints them as they are.
+        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
+        return context.get_dummy_value()
+
+    return types.void(), codegen

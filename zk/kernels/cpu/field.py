@@ -5,12 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, IntArray, Scalar, check, f_array, int_array, k_array, split
-from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, P, add, from_halves, k_mul_parts, mul, seven_times, sub
-from zk.kernels.cpu.emit import arrays_are_distinct, kernel
+from zk.kernels.cpu.arithmetic import (
+    EPS,
+    S32,
+    ZERO,
+    P,
+    add,
+    add_mul_add,
+    from_halves,
+    k_mul_parts,
+    mul,
+    mul_add,
+    seven_times,
+    sub,
+)
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
 
 
 @kernel
 def _to_field(a, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a, out = a[start:stop], out[start:stop]
     for i in range(a.size):
         x = a[i]
@@ -19,6 +33,7 @@ def _to_field(a, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _f_add(a, b, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a, b, out = a[start:stop], b[start:stop], out[start:stop]
     for i in range(a.size):
         out[i] = add(a[i], b[i])
@@ -26,6 +41,7 @@ def _f_add(a, b, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _f_sub(a, b, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a, b, out = a[start:stop], b[start:stop], out[start:stop]
     for i in range(a.size):
         out[i] = sub(a[i], b[i])
@@ -33,6 +49,7 @@ def _f_sub(a, b, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _f_mul(a, b, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a, b, out = a[start:stop], b[start:stop], out[start:stop]
     for i in range(a.size):
         out[i] = mul(a[i], b[i])
@@ -40,6 +57,7 @@ def _f_mul(a, b, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _k_mul(a, b, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     a0, a1, b0, b1 = a[0, start:stop], a[1, start:stop], b[0, start:stop], b[1, start:stop]
     out0, out1 = out[0, start:stop], out[1, start:stop]
@@ -51,27 +69,30 @@ def _k_mul(a, b, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _k_scale(a, s0, s1, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     a0, a1, out0, out1 = a[0, start:stop], a[1, start:stop], out[0, start:stop], out[1, start:stop]
     t1 = seven_times(s1)
     for i in range(a0.size):
         x0, x1 = a0[i], a1[i]
-        out0[i] = add(mul(x0, s0), mul(x1, t1))
-        out1[i] = add(mul(x0, s1), mul(x1, s0))
+        out0[i] = mul_add(x0, s0, x1, t1)
+        out1[i] = mul_add(x0, s1, x1, s0)
 
 
 @kernel
 def _k_axpy(acc, a, s0, s1, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a0, a1, acc0, acc1 = a[0, start:stop], a[1, start:stop], acc[0, start:stop], acc[1, start:stop]
     t1 = seven_times(s1)
     for i in range(a0.size):
         x0, x1 = a0[i], a1[i]
-        acc0[i] = add(acc0[i], add(mul(x0, s0), mul(x1, t1)))
-        acc1[i] = add(acc1[i], add(mul(x0, s1), mul(x1, s0)))
+        acc0[i] = add_mul_add(acc0[i], x0, s0, x1, t1)
+        acc1[i] = add_mul_add(acc1[i], x0, s1, x1, s0)
 
 
 @kernel
 def _f_scale(a, s, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a, out = a[start:stop], out[start:stop]
     for i in range(a.size):
         out[i] = mul(a[i], s)
@@ -79,6 +100,7 @@ def _f_scale(a, s, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _plane_sum(a, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     a = a[start:stop]
     low = high = ZERO
     for i in range(a.size):

@@ -9,7 +9,7 @@ import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, k_array, split
 from zk.kernels.cpu.arithmetic import ONE, ZERO, add, mul, sub
-from zk.kernels.cpu.emit import arrays_are_distinct, kernel
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
 from zk.kernels.cpu.field import f_scale
 
 _BAND = 32
@@ -25,6 +25,7 @@ def _bit_reverse(j: int, n_bits: int) -> int:
 
 @kernel
 def _powers(base, out):  # type: ignore[no-untyped-def]
+    widest_vectors()
     value = ONE
     for i in range(out.size):
         out[i] = value
@@ -56,6 +57,7 @@ def _coset_tables(n: int, m: int, shift: int) -> tuple[Array, Array]:
 @kernel
 def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-def]
     """work[j, i] = scale[j] (U_j + wrap U_{j+m}) for the polynomials first + i, transposed on the way."""
+    widest_vectors()
     m, width = work.shape
     k = coeffs.shape[1]
     for j in range(m):
@@ -69,6 +71,7 @@ def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-de
 @kernel
 def _layers(work, twiddles):  # type: ignore[no-untyped-def]
     """Decimation in frequency, in place; output in bit-reversed order."""
+    widest_vectors()
     m, width = work.shape
     h, step = m // 2, 1
     while h >= 1:
@@ -86,6 +89,7 @@ def _layers(work, twiddles):  # type: ignore[no-untyped-def]
 @kernel
 def _encode(coeffs, scale, wraps, twiddles, band, out, start, stop):  # type: ignore[no-untyped-def]
     """Transform the (band, coset) pairs start..stop."""
+    widest_vectors()
     arrays_are_distinct()
     rows = coeffs.shape[0]
     n_cosets, m = scale.shape
@@ -152,6 +156,7 @@ def intt(values: Array) -> Array:
 
 @kernel
 def _horner(coeffs, points, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     for i in range(start, stop):
         x = points[i]
         low = high = ZERO

@@ -8,25 +8,43 @@ from typing import Any
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, half_of, k_array, split
-from zk.kernels.cpu.arithmetic import EPS, S32, ZERO, add, from_halves, k_mul_parts, mul, seven_times, sub
-from zk.kernels.cpu.emit import arrays_are_distinct, kernel
+from zk.kernels.cpu.arithmetic import (
+    EPS,
+    S32,
+    ZERO,
+    add,
+    add_mul_add,
+    from_halves,
+    k_from_halves,
+    k_mul_parts,
+    k_products,
+    mul,
+    mul_add,
+    mul_add_loose,
+    mul_loose,
+    seven_times,
+    sub,
+)
+from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
 from zk.kernels.cpu.field import k_add
 
 
 @kernel
 def _expand_eq(small, r0, r1, out):  # type: ignore[no-untyped-def]
     """out[2i], out[2i+1] = small[i] (1 - r), small[i] r."""
+    widest_vectors()
     t1 = seven_times(r1)
     for i in range(small.shape[1]):
         x0, x1 = small[0, i], small[1, i]
-        y0 = add(mul(x0, r0), mul(x1, t1))
-        y1 = add(mul(x0, r1), mul(x1, r0))
+        y0 = mul_add(x0, r0, x1, t1)
+        y1 = mul_add(x0, r1, x1, r0)
         out[0, 2 * i], out[1, 2 * i] = sub(x0, y0), sub(x1, y1)
         out[0, 2 * i + 1], out[1, 2 * i + 1] = y0, y1
 
 
 @kernel
 def _outer(u, v, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     v0, v1 = v[0], v[1]
     b = v.shape[1]
@@ -36,12 +54,13 @@ def _outer(u, v, out, start, stop):  # type: ignore[no-untyped-def]
         out0, out1 = out[0, i * b : (i + 1) * b], out[1, i * b : (i + 1) * b]
         for j in range(b):
             x0, x1 = v0[j], v1[j]
-            out0[j] = add(mul(x0, s0), mul(x1, t1))
-            out1[j] = add(mul(x0, s1), mul(x1, s0))
+            out0[j] = mul_add(x0, s0, x1, t1)
+            out1[j] = mul_add(x0, s1, x1, s0)
 
 
 @kernel
 def _outer_add(u, v, acc, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     v0, v1 = v[0], v[1]
     b = v.shape[1]
@@ -51,12 +70,13 @@ def _outer_add(u, v, acc, start, stop):  # type: ignore[no-untyped-def]
         acc0, acc1 = acc[0, i * b : (i + 1) * b], acc[1, i * b : (i + 1) * b]
         for j in range(b):
             x0, x1 = v0[j], v1[j]
-            acc0[j] = add(acc0[j], add(mul(x0, s0), mul(x1, t1)))
-            acc1[j] = add(acc1[j], add(mul(x0, s1), mul(x1, s0)))
+            acc0[j] = add_mul_add(acc0[j], x0, s0, x1, t1)
+            acc1[j] = add_mul_add(acc1[j], x0, s1, x1, s0)
 
 
 @kernel
 def _fold(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     h = out.shape[1]
     x0, x1 = t[0, start:stop], t[1, start:stop]
@@ -66,12 +86,13 @@ def _fold(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
     for i in range(x0.size):
         a0, a1 = x0[i], x1[i]
         d0, d1 = sub(y0[i], a0), sub(y1[i], a1)
-        out0[i] = add(a0, add(mul(d0, r0), mul(d1, t1)))
-        out1[i] = add(a1, add(mul(d0, r1), mul(d1, r0)))
+        out0[i] = add_mul_add(a0, d0, r0, d1, t1)
+        out1[i] = add_mul_add(a1, d0, r1, d1, r0)
 
 
 @kernel
 def _fold_f(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     arrays_are_distinct()
     h = out.shape[1]
     x, y = t[start:stop], t[h + start : h + stop]
@@ -84,32 +105,40 @@ def _fold_f(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _round2(c, f, h, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
     f0, f1, g0, g1 = f[0, start:stop], f[1, start:stop], f[0, h + start : h + stop], f[1, h + start : h + stop]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
+    s0 = s1 = s2 = s3 = s4 = s5 = ZERO
+    t0 = t1 = t2 = t3 = t4 = t5 = ZERO
     for i in range(c0.size):
-        x0, x1 = k_mul_parts(c0[i], c1[i], f0[i], f1[i])
-        y0, y1 = k_mul_parts(sub(d0[i], c0[i]), sub(d1[i], c1[i]), sub(g0[i], f0[i]), sub(g1[i], f1[i]))
-        s0 += x0 & EPS
-        s1 += x0 >> S32
-        s2 += x1 & EPS
-        s3 += x1 >> S32
-        s4 += y0 & EPS
-        s5 += y0 >> S32
-        s6 += y1 & EPS
-        s7 += y1 >> S32
-    return from_halves(s0, s1), from_halves(s2, s3), from_halves(s4, s5), from_halves(s6, s7)
+        x, y, z = k_products(c0[i], c1[i], f0[i], f1[i])
+        s0 += x & EPS
+        s1 += x >> S32
+        s2 += y & EPS
+        s3 += y >> S32
+        s4 += z & EPS
+        s5 += z >> S32
+        x, y, z = k_products(sub(d0[i], c0[i]), sub(d1[i], c1[i]), sub(g0[i], f0[i]), sub(g1[i], f1[i]))
+        t0 += x & EPS
+        t1 += x >> S32
+        t2 += y & EPS
+        t3 += y >> S32
+        t4 += z & EPS
+        t5 += z >> S32
+    low, high = k_from_halves(s0, s1, s2, s3, s4, s5), k_from_halves(t0, t1, t2, t3, t4, t5)
+    return low[0], low[1], high[0], high[1]
 
 
 @kernel
 def _round2_f(c, f, h, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
     f0, g0 = f[start:stop], f[h + start : h + stop]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
     for i in range(c0.size):
-        x0, x1 = mul(c0[i], f0[i]), mul(c1[i], f0[i])
+        x0, x1 = mul_loose(c0[i], f0[i]), mul_loose(c1[i], f0[i])
         df = sub(g0[i], f0[i])
-        y0, y1 = mul(sub(d0[i], c0[i]), df), mul(sub(d1[i], c1[i]), df)
+        y0, y1 = mul_loose(sub(d0[i], c0[i]), df), mul_loose(sub(d1[i], c1[i]), df)
         s0 += x0 & EPS
         s1 += x0 >> S32
         s2 += x1 & EPS
@@ -123,48 +152,56 @@ def _round2_f(c, f, h, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _round3(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
     a0, a1, a2, a3 = a[0, start:stop], a[1, start:stop], a[0, h + start : h + stop], a[1, h + start : h + stop]
     b0, b1, b2, b3 = b[0, start:stop], b[1, start:stop], b[0, h + start : h + stop], b[1, h + start : h + stop]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = s9 = s10 = s11 = ZERO
+    s0 = s1 = s2 = s3 = s4 = s5 = ZERO
+    t0 = t1 = t2 = t3 = t4 = t5 = ZERO
+    u0 = u1 = u2 = u3 = u4 = u5 = ZERO
     for i in range(c0.size):
-        da0, da1 = sub(a2[i], a0[i]), sub(a3[i], a1[i])
-        db0, db1 = sub(b2[i], b0[i]), sub(b3[i], b1[i])
         dc0, dc1 = sub(c2[i], c0[i]), sub(c3[i], c1[i])
-        # the product a b is e0 + e1 X + e2 X^2, with e0 + e1 + e2 its value at 1
+        # a b = e0 + e1 X + e2 X^2 on this line; e0 + e1 + e2 is its value at 1
         e00, e01 = k_mul_parts(a0[i], a1[i], b0[i], b1[i])
-        e20, e21 = k_mul_parts(da0, da1, db0, db1)
+        e20, e21 = k_mul_parts(sub(a2[i], a0[i]), sub(a3[i], a1[i]), sub(b2[i], b0[i]), sub(b3[i], b1[i]))
         v0, v1 = k_mul_parts(a2[i], a3[i], b2[i], b3[i])
         e10, e11 = sub(sub(v0, e00), e20), sub(sub(v1, e01), e21)
-        x0, x1 = k_mul_parts(c0[i], c1[i], e00, e01)
-        y0, y1 = k_mul_parts(c0[i], c1[i], e20, e21)
-        u0, u1 = k_mul_parts(dc0, dc1, e10, e11)
-        z0, z1 = k_mul_parts(dc0, dc1, e20, e21)
-        y0, y1 = add(y0, u0), add(y1, u1)
-        s0 += x0 & EPS
-        s1 += x0 >> S32
-        s2 += x1 & EPS
-        s3 += x1 >> S32
-        s4 += y0 & EPS
-        s5 += y0 >> S32
-        s6 += y1 & EPS
-        s7 += y1 >> S32
-        s8 += z0 & EPS
-        s9 += z0 >> S32
-        s10 += z1 & EPS
-        s11 += z1 >> S32
-    return (
-        from_halves(s0, s1),
-        from_halves(s2, s3),
-        from_halves(s4, s5),
-        from_halves(s6, s7),
-        from_halves(s8, s9),
-        from_halves(s10, s11),
-    )
+        x, y, z = k_products(c0[i], c1[i], e00, e01)
+        s0 += x & EPS
+        s1 += x >> S32
+        s2 += y & EPS
+        s3 += y >> S32
+        s4 += z & EPS
+        s5 += z >> S32
+        x, y, z = k_products(c0[i], c1[i], e20, e21)
+        t0 += x & EPS
+        t1 += x >> S32
+        t2 += y & EPS
+        t3 += y >> S32
+        t4 += z & EPS
+        t5 += z >> S32
+        x, y, z = k_products(dc0, dc1, e10, e11)
+        t0 += x & EPS
+        t1 += x >> S32
+        t2 += y & EPS
+        t3 += y >> S32
+        t4 += z & EPS
+        t5 += z >> S32
+        x, y, z = k_products(dc0, dc1, e20, e21)
+        u0 += x & EPS
+        u1 += x >> S32
+        u2 += y & EPS
+        u3 += y >> S32
+        u4 += z & EPS
+        u5 += z >> S32
+    low, mid = k_from_halves(s0, s1, s2, s3, s4, s5), k_from_halves(t0, t1, t2, t3, t4, t5)
+    high = k_from_halves(u0, u1, u2, u3, u4, u5)
+    return low[0], low[1], mid[0], mid[1], high[0], high[1]
 
 
 @kernel
 def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
     c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
     a0, a1, b0, b1 = a[start:stop], a[h + start : h + stop], b[start:stop], b[h + start : h + stop]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = s9 = s10 = s11 = ZERO
@@ -173,9 +210,9 @@ def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
         e2 = mul(sub(a1[i], a0[i]), sub(b1[i], b0[i]))
         e1 = sub(sub(mul(a1[i], b1[i]), e0), e2)
         dc0, dc1 = sub(c2[i], c0[i]), sub(c3[i], c1[i])
-        x0, x1 = mul(c0[i], e0), mul(c1[i], e0)
-        y0, y1 = add(mul(c0[i], e2), mul(dc0, e1)), add(mul(c1[i], e2), mul(dc1, e1))
-        z0, z1 = mul(dc0, e2), mul(dc1, e2)
+        x0, x1 = mul_loose(c0[i], e0), mul_loose(c1[i], e0)
+        y0, y1 = mul_add_loose(c0[i], e2, dc0, e1), mul_add_loose(c1[i], e2, dc1, e1)
+        z0, z1 = mul_loose(dc0, e2), mul_loose(dc1, e2)
         s0 += x0 & EPS
         s1 += x0 >> S32
         s2 += x1 & EPS
