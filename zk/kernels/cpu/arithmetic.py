@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from zk.kernels.cpu.emit import Word, emitted, returning
+from zk.kernels.cpu.emit import Rows, Word, emitted, emitted_on_rows, returning
 
 _P = 2**64 - 2**32 + 1
 _EPS = 2**32 - 1
@@ -187,3 +187,31 @@ def k_from_halves(x0: Word, x1: Word, y0: Word, y1: Word, z0: Word, z1: Word) ->
     """Return the canonical sum in K of products of which k_products were summed as low and high halves."""
     x, y, cross = _from_halves(x0, x1), _from_halves(y0, y1), _from_halves(z0, z1)
     return _canonical(_add_seven_times(x, y)), _sub(_sub(cross, x), y)
+
+
+@emitted_on_rows
+def butterfly_rows(rows: Rows, i: int, j: int, w: Word) -> None:
+    """Replace rows i, j by x + y and (x - y) w; all canonical."""
+    x, y = rows.load(i), rows.load(j)
+    rows.store(i, _add(x, y))
+    rows.store(j, _mul(_sub(x, y), w))
+
+
+@emitted_on_rows
+def sum_and_difference_rows(rows: Rows, i: int, j: int) -> None:
+    """Replace rows i, j by x + y and x - y; all canonical."""
+    x, y = rows.load(i), rows.load(j)
+    rows.store(i, _add(x, y))
+    rows.store(j, _sub(x, y))
+
+
+@emitted_on_rows
+def scale_row(rows: Rows, i: int, w: Word) -> None:
+    """Multiply row i by w; canonical."""
+    rows.store(i, _mul(rows.load(i), w))
+
+
+@emitted_on_rows
+def add_scaled_row(rows: Rows, i: int, j: int, w: Word) -> None:
+    """Add w times row j to row i; canonical."""
+    rows.store(i, _canonical(_add_loose(_mul_loose(rows.load(j), w), rows.load(i))))

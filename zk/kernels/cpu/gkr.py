@@ -123,6 +123,7 @@ def _round_ragged(pl, ql, pr, qr, eq, lam0, lam1, h, start, stop):  # type: igno
     s0 = s1 = s2 = s3 = ZERO
     block = min(_BLOCK, stop - start)
     buffer = np.empty((4, 2, 2 * block), dtype=np.uint64)
+    weights = np.empty((2, block), dtype=np.uint64)
     for first in range(start, stop, block):
         width = min(block, stop - first)
         for at in (0, 1):
@@ -131,7 +132,7 @@ def _round_ragged(pl, ql, pr, qr, eq, lam0, lam1, h, start, stop):  # type: igno
             _window(ql, x, ONE, buffer[1, :, cut])
             _window(pr, x, ZERO, buffer[2, :, cut])
             _window(qr, x, ONE, buffer[3, :, cut])
-        weights = eq[:, first : first + width]
+        _window(eq, first, ZERO, weights)
         part = _round_full(buffer[0], buffer[1], buffer[2], buffer[3], weights, lam0, lam1, width, 0, width)
         s0, s1, s2, s3 = add(s0, part[0]), add(s1, part[1]), add(s2, part[2]), add(s3, part[3])
     return s0, s1, s2, s3

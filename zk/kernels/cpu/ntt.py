@@ -8,11 +8,21 @@ from functools import lru_cache
 import numpy as np
 
 from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, k_array, split
-from zk.kernels.cpu.arithmetic import ONE, ZERO, add, mul, sub
-from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
+from zk.kernels.cpu.arithmetic import (
+    ONE,
+    ZERO,
+    add,
+    add_scaled_row,
+    butterfly_rows,
+    mul,
+    scale_row,
+    sum_and_difference_rows,
+)
+from zk.kernels.cpu.emit import LANES, inlined, kernel, widest_vectors
 from zk.kernels.cpu.field import f_scale
 
-_BAND = 32
+# This many points of LANES polynomials fit into the first-level cache.
+_NEAR_POINTS = 256
 
 
 def _root(n: int) -> int:
@@ -54,54 +64,65 @@ def _coset_tables(n: int, m: int, shift: int) -> tuple[Array, Array]:
     return scale, np.array([pow(base, m, MODULUS) for base in bases], dtype=np.uint64)
 
 
-@kernel
+@inlined
 def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-def]
-    """work[j, i] = scale[j] (U_j + wrap U_{j+m}) for the polynomials first + i, transposed on the way."""
-    widest_vectors()
-    m, width = work.shape
+    """work[j, i] = scale[j] (U_j + wrap U_{j+m}) for the polynomials first + i, transposed on the way.
+
+    Row m of work is scratch. Lanes beyond the last polynomial are zero.
+    """
+    m = scale.size
     k = coeffs.shape[1]
+    width = min(LANES, coeffs.shape[0] - first)
     for j in range(m):
         for i in range(width):
-            value = coeffs[first + i, j] if j < k else ZERO
-            if j + m < k:
-                value = add(value, mul(wrap, coeffs[first + i, j + m]))
-            work[j, i] = mul(value, scale[j])
+            work[j, i] = coeffs[first + i, j]
+        for i in range(width, LANES):
+            work[j, i] = ZERO
+        if j + m < k:
+            for i in range(width):
+                work[m, i] = coeffs[first + i, j + m]
+            add_scaled_row(work, j, m, wrap)
+        scale_row(work, j, scale[j])
 
 
-@kernel
-def _layers(work, twiddles):  # type: ignore[no-untyped-def]
-    """Decimation in frequency, in place; output in bit-reversed order."""
-    widest_vectors()
-    m, width = work.shape
-    h, step = m // 2, 1
-    while h >= 1:
-        for block in range(0, m, 2 * h):
+@inlined
+def _layers(work, start, stop, top, bottom, twiddles):  # type: ignore[no-untyped-def]
+    """Decimation in frequency on points start..stop: layers of half-size top, top / 2, ..., bottom."""
+    h = top
+    while h >= bottom and h > 1:
+        step = twiddles.size // h
+        for block in range(start, stop, 2 * h):
             for j in range(h):
-                w = twiddles[j * step]
-                x, y = work[block + j], work[block + j + h]
-                for i in range(width):
-                    a, b = x[i], y[i]
-                    x[i] = add(a, b)
-                    y[i] = mul(sub(a, b), w)
-        h, step = h // 2, step * 2
+                butterfly_rows(work, block + j, block + j + h, twiddles[j * step])
+        h //= 2
+    if h == 1 and bottom == 1:
+        for block in range(start, stop, 2):
+            sum_and_difference_rows(work, block, block + 1)
 
 
 @kernel
-def _encode(coeffs, scale, wraps, twiddles, band, out, start, stop):  # type: ignore[no-untyped-def]
-    """Transform the (band, coset) pairs start..stop."""
+def _encode(coeffs, scale, wraps, twiddles, out, start, stop):  # type: ignore[no-untyped-def]
+    """Transform the (band of LANES polynomials, coset) pairs start..stop; out is in bit-reversed order."""
     widest_vectors()
-    arrays_are_distinct()
     rows = coeffs.shape[0]
     n_cosets, m = scale.shape
+    buffer = np.empty((m + 2) * LANES, dtype=np.uint64)
+    # Rows of 64 bytes, aligned to cache lines.
+    skip = (-(buffer.ctypes.data // 8)) % LANES
+    work = buffer[skip : skip + (m + 1) * LANES].reshape(m + 1, LANES)
+    near = min(m, _NEAR_POINTS)
     for task in range(start, stop):
-        first = (task // n_cosets) * band
+        first = (task // n_cosets) * LANES
         coset = task % n_cosets
-        width = min(band, rows - first)
-        work = np.empty((m, width), dtype=np.uint64)
         _load_coset(coeffs, first, scale[coset], wraps[coset], work)
-        _layers(work, twiddles)
+        _layers(work, 0, m, m // 2, near, twiddles)
+        for block in range(0, m, near):
+            _layers(work, block, block + near, near // 2, 1, twiddles)
+        width = min(LANES, rows - first)
         for j in range(m):
-            out[coset * m + j, first : first + width] = work[j]
+            target = out[coset * m + j, first : first + width]
+            for i in range(width):
+                target[i] = work[j, i]
 
 
 def encode(coeffs: Array, n: int, shift: int = 1) -> Array:
@@ -127,9 +148,9 @@ def encode(coeffs: Array, n: int, shift: int = 1) -> Array:
         return out
     m = 1 << (k.bit_length() - 1)
     scale, wraps = _coset_tables(n, m, shift % MODULUS)
-    tasks = -(-rows // _BAND) * (n // m)
+    tasks = -(-rows // LANES) * (n // m)
     minimum = 2 if n * rows >= 1 << 14 else tasks + 1
-    split(_encode, tasks, coeffs, scale, wraps, _twiddles(m), _BAND, out, minimum=minimum)
+    split(_encode, tasks, coeffs, scale, wraps, _twiddles(m), out, minimum=minimum)
     return out
 
 

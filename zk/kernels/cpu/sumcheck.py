@@ -26,7 +26,6 @@ from zk.kernels.cpu.arithmetic import (
     sub,
 )
 from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
-from zk.kernels.cpu.field import k_add
 
 
 @kernel
@@ -235,6 +234,16 @@ def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
     )
 
 
+@kernel
+def _halve(t, out, start, stop):  # type: ignore[no-untyped-def]
+    widest_vectors()
+    h = out.shape[1]
+    for plane in range(2):
+        x, y, z = t[plane, start:stop], t[plane, h + start : h + stop], out[plane, start:stop]
+        for i in range(x.size):
+            z[i] = add(x[i], y[i])
+
+
 def scalar_pairs(parts: list[tuple[int, ...]]) -> list[Scalar]:
     """Add the partial sums of the threads and pair the planes up."""
     totals = parts[0] if len(parts) == 1 else tuple(sum(column) % MODULUS for column in zip(*parts, strict=True))
@@ -336,5 +345,8 @@ def round3_ff(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
 
 def eq_halve(eq: Array) -> Array:
     """Drop the first variable of an eq table: eq[i] + eq[i+h]."""
+    eq = k_array(eq)
     h = half_of(eq.shape[1])
-    return k_add(eq[:, :h], eq[:, h:])
+    out = np.empty((2, h), dtype=np.uint64)
+    split(_halve, h, eq, out)
+    return out
