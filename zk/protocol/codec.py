@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 
 from zk.protocol.errors import LimitError, MalformedError
-from zk.protocol.field import P, K
+from zk.protocol.field import K, P
 
 MAX_NAME_BYTES = 96
 

@@ -21,9 +21,7 @@ def fresh_tags(schedule: Schedule, layout: PadLayout, statement: bytes) -> tuple
     return seg, pad
 
 
-def preamble(
-    transcript: Transcript, st: Statement, digest: bytes, tags: tuple[bytes, bytes], roots: tuple[bytes, bytes]
-) -> None:
+def preamble(transcript: Transcript, st: Statement, digest: bytes, tags: tuple[bytes, bytes], roots: tuple[bytes, bytes]) -> None:
     """Absorb labels 01 to 06: parameters, statement, records, fresh roots, statement again with the ballast."""
     store, pad = st.store_profile, st.pad_profile
     params = f"{PROTOCOL_VERSION} store {store.describe()} pad {pad.describe()}"

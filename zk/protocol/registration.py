@@ -75,9 +75,7 @@ class Registration:
         spec = TrainingSpec.read(inner)
         inner.end()
         chain, round_number = reader.raw(32), reader.u64()
-        out = Registration(
-            dataset, initial if has_initial else None, spec, chain, round_number, reader.u32(), reader.u64()
-        )
+        out = Registration(dataset, initial if has_initial else None, spec, chain, round_number, reader.u32(), reader.u64())
         reader.end()
         out.check()
         return out

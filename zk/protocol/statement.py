@@ -113,8 +113,7 @@ class Statement:
         publics = tuple(_read_public(reader) for _ in range(reader.count(MAX_ROLES, "public values")))
         run = reader.blob(MAX_PARAM_BYTES, "run")
         bounds = tuple(
-            Bound(reader.name(), reader.i64(), reader.i64(), reader.u8())
-            for _ in range(reader.count(MAX_TENSORS, "bounds"))
+            Bound(reader.name(), reader.i64(), reader.i64(), reader.u8()) for _ in range(reader.count(MAX_TENSORS, "bounds"))
         )
         auditor = _read_auditor(reader)
         reader.end()

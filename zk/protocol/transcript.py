@@ -6,7 +6,7 @@ import hashlib
 import struct
 
 from zk.protocol.codec import encode_f, encode_k
-from zk.protocol.field import P, K
+from zk.protocol.field import K, P
 
 KIND_F = 1
 KIND_BYTES = 2

@@ -1,4 +1,4 @@
-"""Store tableaux: opening head and column checks (PROTOCOL 4.3)."""
+"""Store tableaux: column checks of the combined opening test (PROTOCOL 4.3)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from operator import mul
 
 from zk.protocol.codec import Reader
 from zk.protocol.errors import ProximityError
-from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_neg, root_of_unity
+from zk.protocol.field import K, P, k_add, root_of_unity
 from zk.protocol.hashing import leaf_digest
 from zk.protocol.ir import SEG
 from zk.protocol.merkle import path_positions
 from zk.protocol.proof import Opening, column_values, read_opening
 from zk.protocol.schedule import Schedule
-from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
 from zk.verifier.merkle import verify_paths
 
 BLOCK = 128
@@ -30,24 +28,6 @@ class Committed:
     tag16: bytes
     root: bytes
     n_values: int
-
-
-def verify_opening_head(
-    transcript: Transcript, pads: PadSystem, schedule: Schedule, a: list[K], b: list[K], value: Affine, w: list[K]
-) -> list[K]:
-    """Labels 20 to 23 and the constraint of step 5; returns the row weights r_i + c a_i of the combined test."""
-    r = transcript.challenge_k("20.rows", len(a))
-    transcript.absorb_k("21.vr", pads.masked([schedule.vr]))
-    c = transcript.challenge_k("22.c", 1)[0]
-    transcript.absorb_k("23.w", w)
-    if schedule.batch_vars:
-        inner = ZERO
-        for x, y in zip(w, b, strict=False):
-            inner = k_add(inner, k_mul(x, y))
-        pads.require_zero(pads.secret(schedule.vr).plus(value, c).shifted(k_neg(inner)))
-    else:
-        pads.require_zero(value)
-    return [k_add(x, k_mul(c, y)) for x, y in zip(r, a, strict=True)]
 
 
 def read_columns(reader: Reader, committed: Committed, indices: list[int], n_columns: int) -> Opening:
@@ -101,9 +81,7 @@ def domain_points(indices: list[int], n_columns: int, shift: int = 1) -> list[in
     return [shift * pow(omega, bit_reverse(j, n_bits), P) % P for j in indices]
 
 
-def check_columns(
-    schedule: Schedule, openings: list[Opening], indices: list[int], w: list[K], weights: list[K]
-) -> None:
+def check_columns(schedule: Schedule, openings: list[Opening], indices: list[int], w: list[K], weights: list[K]) -> None:
     """w(eta_j) = S_j + sum_i (r_i + c a_i) U_i[j] at every opened column."""
     values = [[column_values(column) for column in opening.columns] for opening in openings]
     packed = pack(weights)

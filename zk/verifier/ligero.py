@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from zk.protocol.claims.constraints import PadChallenge
 from zk.protocol.errors import ConstraintError, ProximityError
-from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_neg, k_scale, k_sub, root_of_unity
-from zk.protocol.padlayout import N_BLINDING_ROWS, Cell, PadLayout
+from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_scale, k_sub, root_of_unity
+from zk.protocol.padlayout import N_BLINDING_ROWS, PadLayout
 from zk.protocol.proof import Opening, Proof, column_values
-from zk.protocol.schedule import Schedule
-from zk.protocol.transcript import Transcript
-from zk.verifier.affine import PadSystem
 from zk.verifier.commitment import domain_points, evaluate_many
 
 
-@dataclass
-class PadChallenge:
-    """theta, r', mu and the matrix rows A_i (slot weights) they define."""
-
-    ldt: list[K]
-    quadratic: list[K]
-    rows: dict[int, list[K]]
-
-
-def verify_pad_head(
-    transcript: Transcript, pads: PadSystem, schedule: Schedule, layout: PadLayout, proof: Proof
-) -> PadChallenge:
-    """Labels 24 to 27 and the public sum of the linear test. Raises `ConstraintError`."""
-    n_linear = len(pads.constraints) + len(layout.copies)
-    counts = (n_linear, layout.n_rows - 1, layout.n_groups)
-    drawn = transcript.challenge_k("24.pad", sum(counts))
-    theta, ldt, quadratic = drawn[: counts[0]], drawn[counts[0] : counts[0] + counts[1]], drawn[counts[0] + counts[1] :]
-    transcript.absorb_k("25.pad.ldt", proof.ldt)
-    transcript.absorb_k("26.pad.lin", proof.linear)
-    transcript.absorb_k("27.pad.quad", proof.quadratic)
-    rows, target = _constraint_rows(pads, schedule, layout, theta)
+def check_public_sum(challenge: PadChallenge, layout: PadLayout, linear: list[K]) -> None:
+    """The sum of q_lin over <omega_l> must equal the combined right sides. Raises `ConstraintError`."""
     total = ZERO
-    for coefficient in proof.linear[:: layout.profile.l]:
+    for coefficient in linear[:: layout.profile.l]:
         total = k_add(total, coefficient)
-    if k_scale(total, layout.profile.l) != target:
+    if k_scale(total, layout.profile.l) != challenge.target:
         raise ConstraintError("the linear test of the pad tableau has the wrong sum: some constraint does not hold")
-    return PadChallenge(ldt, quadratic, rows)
-
-
-def _constraint_rows(
-    pads: PadSystem, schedule: Schedule, layout: PadLayout, theta: list[K]
-) -> tuple[dict[int, list[K]], K]:
-    """sum_c theta_c A^(c) as slot weights a tableau row, and sum_c theta_c y_c."""
-    rows: dict[int, list[K]] = {}
-    target = ZERO
-    for weight, form in zip(theta, pads.constraints, strict=False):
-        target = k_sub(target, k_mul(weight, form.constant))
-        for pad, coefficient in form.pads.items():
-            cell = layout.home[pad] if pad < schedule.n_scalars else layout.triples[pad - schedule.n_scalars][2]
-            _add(rows, cell, k_mul(weight, coefficient), layout.profile.l)
-    for weight, (left, right) in zip(theta[len(pads.constraints) :], layout.copies, strict=True):
-        _add(rows, left, weight, layout.profile.l)
-        _add(rows, right, k_neg(weight), layout.profile.l)
-    return rows, target
-
-
-def _add(rows: dict[int, list[K]], cell: Cell, weight: K, width: int) -> None:
-    row = rows.setdefault(cell[0], [ZERO] * width)
-    row[cell[1]] = k_add(row[cell[1]], weight)
 
 
 def check_pad_columns(layout: PadLayout, challenge: PadChallenge, proof: Proof, opening: Opening, indices: list[int]) -> None:
@@ -125,5 +79,3 @@ def _transform(values: list[int], root: int) -> list[int]:
         out[i], out[i + len(even)] = (even[i] + term) % P, (even[i] - term) % P
         twiddle = twiddle * root % P
     return out
-
-

@@ -22,24 +22,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zk.protocol.bounds import Interval, infer_bounds
+from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
+from zk.protocol.claims.replay import replay
 from zk.protocol.codec import Reader
 from zk.protocol.errors import LimitError, MalformedError, ProgramError, VerificationError
 from zk.protocol.ir import SEG, Program
 from zk.protocol.padlayout import PadLayout, pad_layout
-from zk.protocol.preamble import fresh_tags, preamble
 from zk.protocol.programs.families import build_program, check_role
 from zk.protocol.proof import Proof, decode_proof
-from zk.protocol.schedule import RAW_POINT, Schedule, compile_schedule, space_label
+from zk.protocol.schedule import Schedule, compile_schedule
 from zk.protocol.security import TARGET_BITS, ErrorBudget, error_budget
-from zk.protocol.statement import REFRESH, Statement
-from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
-from zk.verifier.batch import verify_batch
-from zk.verifier.commitment import Committed, check_columns, read_columns, verify_opening_head
-from zk.verifier.levels import value_of, verify_level
-from zk.verifier.ligero import check_pad_columns, verify_pad_head
-from zk.verifier.lookup import verify_lookup
-from zk.verifier.multilinear import Points
+from zk.protocol.statement import Statement
+from zk.verifier.commitment import Committed, check_columns, read_columns
+from zk.verifier.ligero import check_pad_columns, check_public_sum
 
 Certificates = Mapping[tuple[bytes, str], Interval]  # (record digest, layout name) -> interval
 
@@ -69,9 +64,7 @@ class Verified:
     conditions: tuple[Condition, ...]
 
 
-def verify(
-    statement: bytes, proof: bytes, certificates: Certificates | None = None, *, allow_toy: bool = False
-) -> Verified:
+def verify(statement: bytes, proof: bytes, certificates: Certificates | None = None, *, allow_toy: bool = False) -> Verified:
     """Check `proof` against `statement`; return what is established or raise `VerificationError`.
 
     The caller must still check that the statement is the one it wants (program, publics, auditor nonce, run) and that
@@ -144,36 +137,14 @@ def _check_bounds(st: Statement, certificates: Certificates) -> tuple[Condition,
     return tuple(missing)
 
 
-def _replay(
-    st: Statement, schedule: Schedule, layout: PadLayout, proof: Proof, digest: bytes
-) -> dict[bytes, frozenset[int]]:
-    # 3 preamble
-    transcript = Transcript()
-    seg_tag, pad_tag = fresh_tags(schedule, layout, digest)
-    preamble(transcript, st, digest, (seg_tag, pad_tag), (proof.seg_root, proof.pad_root))
-    pads = PadSystem(schedule, proof.scalars)
-    points = Points(schedule.program)
-    if st.kind == REFRESH:
-        points.named[RAW_POINT] = transcript.challenge_k("12.point.raw", schedule.batch_vars)
-    values: list[Affine] = []
-    # 4 lookups
-    if schedule.lookups:
-        values += verify_lookup(transcript, pads, schedule.lookups, points)
-    # 5 equations
-    for dims, n_vars in schedule.spaces.items():
-        points.named[space_label(dims)] = transcript.challenge_k(space_label(dims), n_vars)
-    if schedule.terms:
-        transcript.absorb_k("13.terms", pads.masked([split.slot for split in schedule.terms]))
-    # 6 levels
-    for level in schedule.levels:
-        verify_level(transcript, pads, level, points)
-    # 7 batching
-    values += [value_of(pads, points, lin.value) for lin in schedule.lins if not isinstance(lin.value, str)]
-    a, b, value = verify_batch(transcript, pads, schedule, points, values)
-    # 8 opening head
-    weights = verify_opening_head(transcript, pads, schedule, a, b, value, proof.w)
+def _replay(st: Statement, schedule: Schedule, layout: PadLayout, proof: Proof, digest: bytes) -> dict[bytes, frozenset[int]]:
+    # 3 to 8 transcript, claims, constraints
+    done = replay(st, digest, schedule, layout, (proof.seg_root, proof.pad_root), proof.scalars, proof.w)
+    transcript, weights, (seg_tag, pad_tag) = done.transcript, done.row_weights, done.tags
     # 9 pad tableau
-    challenge = verify_pad_head(transcript, pads, schedule, layout, proof)
+    challenge = draw_pad_challenge(transcript, done.pads, schedule, layout)
+    absorb_pad_answers(transcript, proof.ldt, proof.linear, proof.quadratic)
+    check_public_sum(challenge, layout, proof.linear)
     # 10 columns
     indices = transcript.challenge_indices("28.columns", schedule.profile.n, schedule.profile.t)
     pad_indices = transcript.challenge_indices("28.columns.pad", layout.profile.n, layout.profile.t)
@@ -188,5 +159,3 @@ def _replay(
     check_columns(schedule, openings, indices, proof.w, weights)
     check_pad_columns(layout, challenge, proof, pad_opening, pad_indices)
     return {record.digest(): frozenset(indices) for _, record in st.roles}
-
-

@@ -15,9 +15,7 @@ from zk.protocol.relations.softmax_ce import softmax
 Order = tuple[tuple[int, ...], ...]
 
 
-def build_training(
-    spec: TrainingSpec, order: Order, initial: list[tuple[int, ...]] | None, range_bits: int = 0
-) -> Program:
+def build_training(spec: TrainingSpec, order: Order, initial: list[tuple[int, ...]] | None, range_bits: int = 0) -> Program:
     """The segment program over `order` = idx(t, b). `initial` holds public initial weights (in `weight_shapes` order)
     or None, in which case the role W_in opens them, range-checked to `range_bits` if not 0. Roles: D, [W_in,] W_out."""
     roles = ["D", "W_out"] if initial is not None else ["D", "W_in", "W_out"]
@@ -40,12 +38,8 @@ def build_training(
     logits, delta[spec.depth] = _loss(b, spec, top, gather)
     rate = (spec.rate,) * len(order)
     for i in range(1, spec.depth + 1):
-        w = master_weight(
-            b, f"L{i}", (step, f[i - 1], f[i]), f"W_in.weight{i}", f"W_out.weight{i}", x[i - 1], delta[i], rate
-        )
-        bias = master_bias(
-            b, f"L{i}", (step, batch, f[i]), f"W_in.bias{i}", f"W_out.bias{i}", delta[i], rate, scales.s_x
-        )
+        w = master_weight(b, f"L{i}", (step, f[i - 1], f[i]), f"W_in.weight{i}", f"W_out.weight{i}", x[i - 1], delta[i], rate)
+        bias = master_bias(b, f"L{i}", (step, batch, f[i]), f"W_in.bias{i}", f"W_out.bias{i}", delta[i], rate, scales.s_x)
         value = dense(b, f"L{i}", (step, batch, f[i]), x[i - 1], w, bias, scales.s_x)
         if i < spec.depth:
             rescale(b, f"L{i}.fwd", (step, batch, f[i]), value, relu_preactivation(f"L{i}"), scales.s_w)

@@ -80,9 +80,7 @@ def build_accuracy(spec: TrainingSpec, data: Evaluation, out: AccuracyOutput) ->
     return b.finish()
 
 
-def _evaluation_tensors(
-    b: Builder, spec: TrainingSpec, data: Evaluation, n: str, g: str, f: list[str]
-) -> tuple[str, str, str]:
+def _evaluation_tensors(b: Builder, spec: TrainingSpec, data: Evaluation, n: str, g: str, f: list[str]) -> tuple[str, str, str]:
     classes = spec.layers[-1]
     if data.dataset is not None:
         declare_dataset(b, data.dataset, n, f[0], f[-1])

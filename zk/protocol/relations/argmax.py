@@ -23,9 +23,7 @@ def group_max(b: Builder, name: str, dims: tuple[str, ...], group: str, width: i
     return term(maximum), term(f"{name}.d", -1)
 
 
-def first_argmax(
-    b: Builder, name: str, dims: tuple[str, ...], group: str, gap_width: int, width: int
-) -> tuple[Term, ...]:
+def first_argmax(b: Builder, name: str, dims: tuple[str, ...], group: str, gap_width: int, width: int) -> tuple[Term, ...]:
     """`group_max` with gaps in [0, 2^gap_width) and ties broken to the lowest index: e is then unique.
 
     d_i - pre_i in [0, 2^gap_width), pre_i = 1 - sum_{j<=i} e_j: before the chosen index every gap is at least one.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from zk.protocol.claims.affine import Affine, PadSystem
+from zk.protocol.claims.multilinear import Point, Points, ones_prefix
+from zk.protocol.claims.sumcheck import combine, replay_rounds
 from zk.protocol.field import ONE, K, k_mul, k_neg
 from zk.protocol.params import log2_ceil
 from zk.protocol.schedule import Instance, Level, Operand, Value
 from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
-from zk.verifier.multilinear import Point, Points, ones_prefix
-from zk.verifier.sumcheck import combine, verify_rounds
 
 
 def value_of(pads: PadSystem, points: Points, value: Value) -> Affine:
@@ -21,15 +21,13 @@ def value_of(pads: PadSystem, points: Points, value: Value) -> Affine:
     return out
 
 
-def verify_level(transcript: Transcript, pads: PadSystem, level: Level, points: Points) -> None:
+def replay_level(transcript: Transcript, pads: PadSystem, level: Level, points: Points) -> None:
     """Replay labels 15 to 17 (and the splits that follow); one constraint, operand claims stay with the schedule."""
     number = level.number
     weight = transcript.challenge_k(f"15.lambda.{number}", 1)[0]
     claims = [value_of(pads, points, item.value) for item in level.instances]
     gains = [1 << (level.n_vars - item.n_vars) for item in level.instances]
-    point, final = verify_rounds(
-        transcript, pads, f"16.level.{number}", level.rounds, combine(weight, claims, gains)
-    )
+    point, final = replay_rounds(transcript, pads, f"16.level.{number}", level.rounds, combine(weight, claims, gains))
     points.named[level.point] = point
     transcript.absorb_k(f"17.ends.{number}", pads.masked([end.slot for end in level.ends]))
     power = ONE
@@ -61,5 +59,3 @@ def _product(pads: PadSystem, points: Points, a: Operand, b: Operand) -> Affine:
         return pads.multiply(a.slot, b.slot)
     known, secret = (a, b) if a.slot < 0 else (b, a)
     return pads.secret(secret.slot).scaled(points.apply(known.functional, known.tensor))
-
-

@@ -7,7 +7,19 @@ from operator import mul
 
 from zk.protocol.errors import ProgramError
 from zk.protocol.field import ONE, ZERO, K, P, k_add, k_mul, k_scale
-from zk.protocol.functional import BlockWeight, Eq, Factor, Functional, Gathered, Mapped, Ones, Total, Unit, Vec, Weights
+from zk.protocol.functional import (
+    BlockWeight,
+    Eq,
+    Factor,
+    Functional,
+    Gathered,
+    Mapped,
+    Ones,
+    Total,
+    Unit,
+    Vec,
+    Weights,
+)
 from zk.protocol.ir import UNIT, Program, Public
 from zk.protocol.params import log2_ceil
 
@@ -237,5 +249,3 @@ def _contract(values: list[int], weights: list[list[K]]) -> K:
             folded.append(acc)
         rows = folded
     return rows[0]
-
-

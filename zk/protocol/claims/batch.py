@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from zk.protocol.claims.affine import Affine, PadSystem
+from zk.protocol.claims.multilinear import Point, Points, eq_index, eq_points
+from zk.protocol.claims.sumcheck import combine, replay_rounds
 from zk.protocol.field import HALF, ONE, ZERO, K, P, k_add, k_mul, k_scale
 from zk.protocol.functional import Functional
 from zk.protocol.ir import Stored
 from zk.protocol.schedule import RAW_POINT, Lin, Schedule, Tableau
 from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
-from zk.verifier.multilinear import Point, Points, eq_index, eq_points
-from zk.verifier.sumcheck import combine, verify_rounds
 
 
-def verify_batch(
+def replay_batch(
     transcript: Transcript, pads: PadSystem, schedule: Schedule, points: Points, values: list[Affine]
 ) -> tuple[list[K], list[K], Affine]:
     """Replay labels 18 and 19; returns row weights a (all message rows), slot weights b and the claim V of (E)."""
     eta = transcript.challenge_k("18.eta", 1)[0]
     claim = combine(eta, values, [1] * len(values))
-    point, final = verify_rounds(transcript, pads, "19.batch", schedule.batch_rounds, claim)
+    point, final = replay_rounds(transcript, pads, "19.batch", schedule.batch_rounds, claim)
     log_l = schedule.profile.log_l
     a: list[K] = []
     for tableau in schedule.tableaux:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from operator import mul
 
+from zk.protocol.claims.affine import Affine, PadSystem
+from zk.protocol.claims.multilinear import Point, Points, eq_index, eq_points, index_extension, ones_prefix
+from zk.protocol.claims.sumcheck import replay_rounds
 from zk.protocol.field import ONE, ZERO, K, P, k_add, k_mul, k_neg, k_scale, k_sub
 from zk.protocol.ir import UNIT
 from zk.protocol.params import log2_ceil
 from zk.protocol.schedule import LEAF_POINT, Block, LookupSchedule
 from zk.protocol.tables import Table
 from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
-from zk.verifier.multilinear import Point, Points, eq_index, eq_points, index_extension, ones_prefix
-from zk.verifier.sumcheck import verify_rounds
 
 
-def verify_lookup(
-    transcript: Transcript, pads: PadSystem, lookups: LookupSchedule, points: Points
-) -> tuple[Affine, Affine]:
+def replay_lookup(transcript: Transcript, pads: PadSystem, lookups: LookupSchedule, points: Points) -> tuple[Affine, Affine]:
     """Replay labels 07 to 11; returns the affine right-hand sides of the numerator and denominator claims."""
     alpha, gamma1, gamma2 = transcript.challenge_k("07.lookup", 3)
     points.gamma1 = gamma1
@@ -26,13 +24,13 @@ def verify_lookup(
     p, q = Affine(), pads.secret(lookups.q0)
     z: Point = []
     for j, (rounds, ends) in enumerate(lookups.layers):
-        p, q, z = _verify_layer(transcript, pads, j, rounds, ends, p, q, z)
+        p, q, z = _replay_layer(transcript, pads, j, rounds, ends, p, q, z)
     points.named[LEAF_POINT] = z
     public_p, public_q = _public_leaf_parts(points, lookups, z, alpha, gamma2)
     return p.shifted(k_neg(public_p)), q.shifted(k_neg(public_q))
 
 
-def _verify_layer(
+def _replay_layer(
     transcript: Transcript,
     pads: PadSystem,
     j: int,
@@ -44,7 +42,7 @@ def _verify_layer(
 ) -> tuple[Affine, Affine, Point]:
     """One layer of 8.3: p + lambda q by a sumcheck of eq(z,x)[pl qr + pr ql + lambda ql qr], then fold the children."""
     weight = transcript.challenge_k(f"09.lambda.{j}", 1)[0]
-    point, final = verify_rounds(transcript, pads, f"10.gkr.{j}", rounds, p.plus(q, weight))
+    point, final = replay_rounds(transcript, pads, f"10.gkr.{j}", rounds, p.plus(q, weight))
     transcript.absorb_k(f"11.gkr.ends.{j}", pads.masked(ends))
     mu = transcript.challenge_k(f"11.gkr.ends.{j}", 1)[0]
     pl, pr, ql, qr = ends
@@ -93,8 +91,9 @@ def _table_extension(table: Table, low: Point, points: Points) -> K:
     if table.is_function:
         weights = points.table(low)
         values = table.values()
-        extension = (sum(map(mul, values, [w[0] for w in weights])) % P, sum(map(mul, values, [w[1] for w in weights])) % P)
+        extension = (
+            sum(map(mul, values, [w[0] for w in weights])) % P,
+            sum(map(mul, values, [w[1] for w in weights])) % P,
+        )
         out = k_add(out, k_mul(points.gamma1, extension))
     return out
-
-

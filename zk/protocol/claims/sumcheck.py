@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zk.protocol.field import ONE, P, K, k_add, k_mul, k_scale, k_sub
+from zk.protocol.claims.affine import Affine, PadSystem
+from zk.protocol.field import ONE, K, P, k_add, k_mul, k_scale, k_sub
 from zk.protocol.transcript import Transcript
-from zk.verifier.affine import Affine, PadSystem
 
 
-def verify_rounds(
+def replay_rounds(
     transcript: Transcript, pads: PadSystem, label: str, rounds: Sequence[tuple[int, ...]], claim: Affine
 ) -> tuple[list[K], Affine]:
     """Replay the rounds `label.i`; returns the point and the final claim.

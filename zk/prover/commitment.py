@@ -1,0 +1,133 @@
+"""Store tableaux: encode, hash, open (PROTOCOL sections 4.1 to 4.4)."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from zk.protocol.errors import ProvingError
+from zk.protocol.hashing import BAND, BAND_ROWS, BANDED_LEAF, NARROW_LEAF, SALT_BYTES
+from zk.protocol.layout import Layout
+from zk.protocol.params import STORE_PROFILES, StoreProfile, padded
+from zk.protocol.proof import Opening
+from zk.protocol.record import Record, tag16
+from zk.prover.backend import kernels
+from zk.prover.merkle import build_tree, open_paths
+from zk.prover.randomness import expand_field, fresh_seed, salts
+
+Array = np.ndarray
+
+
+@dataclass
+class Tree:
+    """Encoded columns [n, values] of a tableau with salts and Merkle levels."""
+
+    encoded: Array
+    salts: bytes
+    levels: list[list[bytes]]
+
+    @property
+    def root(self) -> bytes:
+        return self.levels[-1][0]
+
+    def open(self, indices: list[int]) -> Opening:
+        columns = [self.encoded[j].astype("<u8").tobytes() for j in indices]
+        chosen = [self.salts[SALT_BYTES * j : SALT_BYTES * (j + 1)] for j in indices]
+        return Opening(chosen, columns, open_paths(self.levels, indices))
+
+
+def hash_columns(encoded: Array, salt_bytes: bytes, tag: bytes) -> Tree:
+    """Leaves and Merkle levels; the byte formats are those of `zk.protocol.hashing.leaf_digest`."""
+    n_columns, n_values = encoded.shape
+    data = memoryview(np.ascontiguousarray(encoded).astype("<u8", copy=False)).cast("B")
+    width, step = 8 * n_values, 8 * BAND_ROWS
+    sha, pack = hashlib.sha256, struct.pack
+    leaves = []
+    for j in range(n_columns):
+        at = j * width
+        head = tag + pack("<I", j) + salt_bytes[SALT_BYTES * j : SALT_BYTES * (j + 1)]
+        if width <= step:
+            leaf = sha(NARROW_LEAF + head + data[at : at + width])
+        else:
+            leaf = sha(BANDED_LEAF + head)
+            for start in range(at, at + width, step):
+                leaf.update(sha(BAND + data[start : min(start + step, at + width)]).digest())
+        leaves.append(leaf.digest())
+    return Tree(encoded, salt_bytes, build_tree(leaves))
+
+
+@dataclass
+class StoreTableau:
+    """A committed tableau with everything needed to open it; `tensors` are the committed integers by layout name."""
+
+    layout: Layout
+    profile: StoreProfile
+    record: Record
+    seed: bytes
+    tensors: dict[str, Array]
+    coefficients: Array  # F [m, l + hr], message first
+    blinding: Array | None  # F [2, k] in SEG only
+    tree: Tree = field(repr=False)
+
+    @property
+    def message(self) -> Array:
+        return self.coefficients[:, : self.profile.l]
+
+
+def flatten(layout: Layout, profile: StoreProfile, tensors: dict[str, Array]) -> Array:
+    """Integers of a tableau as int64 [m, l]: every tensor row-major over its padded dims at its offset."""
+    flat = np.zeros(layout.n_rows * profile.l, dtype=np.int64)
+    for placed in layout.tensors:
+        values = tensors[placed.name]
+        if values.shape != placed.shape:
+            raise ProvingError(f"tensor {placed.name} has shape {values.shape}, the layout says {placed.shape}")
+        block = flat[placed.offset : placed.offset + (1 << placed.log_size)]
+        block.reshape([padded(size) for size in placed.shape])[tuple(slice(0, size) for size in placed.shape)] = values
+    return flat.reshape(layout.n_rows, profile.l)
+
+
+def commit_store(
+    layout: Layout,
+    profile: StoreProfile,
+    tensors: dict[str, Array],
+    kind: int,
+    context: bytes,
+    *,
+    one_time: bool = False,
+    seed: bytes | None = None,
+) -> StoreTableau:
+    """Commit. One-time tableaux (SEG) get h1 random coefficients a row and the blinding K-row.
+
+    `seed` re-creates a tableau that was committed before; it must come from that tableau's private opening.
+    """
+    message = kernels.to_field(flatten(layout, profile, tensors))
+    n_random = profile.h1 if one_time else profile.h
+    if seed is None:
+        seed = fresh_seed(hashlib.sha256(message.tobytes()).digest(), bytes([kind]), context)
+    n_rows = layout.n_rows
+    drawn = expand_field(seed, "rows", n_rows * n_random + (2 * profile.k if one_time else 0))
+    coefficients = np.concatenate([message, drawn[: n_rows * n_random].reshape(n_rows, n_random)], axis=1)
+    blinding = drawn[n_rows * n_random :].reshape(2, profile.k) if one_time else None
+    encoded = _encode(coefficients, blinding, profile)
+    tag = tag16(kind, layout.digest(), context)
+    tree = hash_columns(encoded, salts(seed, profile.n), tag)
+    record = Record(profile.name, kind, context, layout.digest(), n_rows, profile.n, tree.root)
+    return StoreTableau(layout, profile, record, seed, tensors, coefficients, blinding, tree)
+
+
+def _encode(coefficients: Array, blinding: Array | None, profile: StoreProfile) -> Array:
+    parts = []
+    if len(coefficients):
+        parts.append(kernels.encode(coefficients, profile.n))
+    if blinding is not None:
+        parts.append(kernels.encode(blinding, profile.n))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+def profile_named(name: str) -> StoreProfile:
+    if name not in STORE_PROFILES:
+        raise ProvingError(f"unknown profile {name}; one of {', '.join(STORE_PROFILES)}")
+    return STORE_PROFILES[name]
