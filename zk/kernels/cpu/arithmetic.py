@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zk.kernels.cpu.emit import Rows, Word, emitted, emitted_on_rows, returning
+from zk.kernels.cpu.emit import Word, emitted, returning
+from zk.kernels.cpu.vectors import Rows, emitted_on_rows
 
 _P = 2**64 - 2**32 + 1
 _EPS = 2**32 - 1
@@ -155,9 +156,7 @@ def k_mul_parts(a0: Word, a1: Word, b0: Word, b1: Word) -> tuple[Word, Word]:
 
 @emitted
 @returning(2)
-def k_mul_add_parts(
-    a0: Word, a1: Word, b0: Word, b1: Word, c0: Word, c1: Word, d0: Word, d1: Word
-) -> tuple[Word, Word]:
+def k_mul_add_parts(a0: Word, a1: Word, b0: Word, b1: Word, c0: Word, c1: Word, d0: Word, d1: Word) -> tuple[Word, Word]:
     """Return the canonical a b + c d in K of canonical values."""
     return _k_mul_add(a0, a1, b0, b1, c0, c1, d0, d1)
 

@@ -19,8 +19,6 @@ from numba.core import types
 from numba.extending import intrinsic
 
 _I64 = ir.IntType(64)
-LANES = 8
-_VECTOR = ir.VectorType(_I64, LANES)
 
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
@@ -137,54 +135,3 @@ def widest_vectors(typingctx):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-class Rows:
-    """The rows of a (n, LANES) array in a function that is being emitted; each is one vector."""
-
-    def __init__(self, builder: Any, data: Any) -> None:
-        self.builder = builder
-        self.data = builder.bitcast(data, _I64.as_pointer())
-
-    def _pointer(self, row: Any) -> Any:
-        offset = self.builder.mul(row, ir.Constant(row.type, LANES))
-        return self.builder.bitcast(self.builder.gep(self.data, [offset]), _VECTOR.as_pointer())
-
-    def load(self, row: Any) -> Word:
-        return Word(self.builder, self.builder.load(self._pointer(row), align=8))
-
-    def store(self, row: Any, value: Word) -> None:
-        self.builder.store(value.value, self._pointer(row), align=8)
-
-    def broadcast(self, value: Any) -> Word:
-        """Return a vector of equal words."""
-        start = self.builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [ir.Constant(ir.IntType(32), 0)] * LANES)
-        return Word(self.builder, self.builder.shuffle_vector(start, ir.Constant(_VECTOR, ir.Undefined), mask))
-
-
-def emitted_on_rows(function: Callable[..., None]) -> Any:
-    """Make function(rows, *row numbers, *vectors) callable in kernels as f(array, row numbers..., words...).
-
-    The array is C-contiguous uint64 of shape (n, LANES); arguments annotated int are row numbers, the others words
-    that are broadcast. Explicit vectors: LLVM would unroll such short rows before its vectoriser sees them.
-    """
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    kinds = [types.intp if parameter.annotation == "int" else types.uint64 for parameter in parameters]
-
-    def definition(typingctx, array, *arguments):  # type: ignore[no-untyped-def]
-        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            data = context.make_array(signature.args[0])(context, builder, args[0]).data
-            rows = Rows(builder, data)
-            pairs = zip(kinds, args[1:], strict=True)
-            function(rows, *(value if kind == types.intp else rows.broadcast(value) for kind, value in pairs))
-            return context.get_dummy_value()
-
-        return types.void(array, *kinds), codegen
-
-    context = inspect.Parameter("typingctx", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    array = inspect.Parameter("array", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    definition.__signature__ = inspect.Signature([context, array, *parameters])  # type: ignore[attr-defined]
-    definition.__name__ = definition.__qualname__ = function.__name__
-    definition.__doc__ = function.__doc__
-    return intrinsic(definition)

@@ -18,8 +18,9 @@ from zk.kernels.cpu.arithmetic import (
     scale_row,
     sum_and_difference_rows,
 )
-from zk.kernels.cpu.emit import LANES, inlined, kernel, widest_vectors
+from zk.kernels.cpu.emit import inlined, kernel, widest_vectors
 from zk.kernels.cpu.field import f_scale
+from zk.kernels.cpu.vectors import LANES, copy_row, load_transposed
 
 # This many points of LANES polynomials fit into the first-level cache.
 _NEAR_POINTS = 256
@@ -65,24 +66,43 @@ def _coset_tables(n: int, m: int, shift: int) -> tuple[Array, Array]:
 
 
 @inlined
-def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-def]
-    """work[j, i] = scale[j] (U_j + wrap U_{j+m}) for the polynomials first + i, transposed on the way.
+def _load(coeffs, first, j, count, work, row):  # type: ignore[no-untyped-def]
+    """work[row + x, i] = coefficient j + x of polynomial first + i for x < count <= LANES; missing ones are zero."""
+    rows, k = coeffs.shape
+    if first + LANES <= rows and j + LANES <= k:
+        load_transposed(coeffs, first * k + j, k, work, row)
+    else:
+        for x in range(count):
+            for i in range(LANES):
+                work[row + x, i] = coeffs[first + i, j + x] if first + i < rows and j + x < k else ZERO
 
-    Row m of work is scratch. Lanes beyond the last polynomial are zero.
-    """
+
+@inlined
+def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-def]
+    """work[j, i] = scale[j] (U_j + wrap U_{j+m}) for the polynomials first + i; rows m.. of work are scratch."""
     m = scale.size
-    k = coeffs.shape[1]
-    width = min(LANES, coeffs.shape[0] - first)
-    for j in range(m):
-        for i in range(width):
-            work[j, i] = coeffs[first + i, j]
-        for i in range(width, LANES):
-            work[j, i] = ZERO
-        if j + m < k:
-            for i in range(width):
-                work[m, i] = coeffs[first + i, j + m]
-            add_scaled_row(work, j, m, wrap)
-        scale_row(work, j, scale[j])
+    for j in range(0, m, LANES):
+        count = min(LANES, m - j)
+        _load(coeffs, first, j, count, work, j)
+        if j + m < coeffs.shape[1]:
+            _load(coeffs, first, j + m, count, work, m)
+            for x in range(count):
+                add_scaled_row(work, j + x, m + x, wrap)
+        for x in range(count):
+            scale_row(work, j + x, scale[j + x])
+
+
+@inlined
+def _store(work, start, stop, out, row, first):  # type: ignore[no-untyped-def]
+    """Write the points start..stop to the rows row + start.. of out."""
+    rows = out.shape[1]
+    if first + LANES <= rows:
+        for j in range(start, stop):
+            copy_row(work, j, out, (row + j) * rows + first)
+    else:
+        for j in range(start, stop):
+            for i in range(rows - first):
+                out[row + j, first + i] = work[j, i]
 
 
 @inlined
@@ -104,12 +124,12 @@ def _layers(work, start, stop, top, bottom, twiddles):  # type: ignore[no-untype
 def _encode(coeffs, scale, wraps, twiddles, out, start, stop):  # type: ignore[no-untyped-def]
     """Transform the (band of LANES polynomials, coset) pairs start..stop; out is in bit-reversed order."""
     widest_vectors()
-    rows = coeffs.shape[0]
     n_cosets, m = scale.shape
-    buffer = np.empty((m + 2) * LANES, dtype=np.uint64)
+    # The largest load writes LANES rows, also where m is smaller.
+    buffer = np.empty((m + 2 * LANES + 1) * LANES, dtype=np.uint64)
     # Rows of 64 bytes, aligned to cache lines.
     skip = (-(buffer.ctypes.data // 8)) % LANES
-    work = buffer[skip : skip + (m + 1) * LANES].reshape(m + 1, LANES)
+    work = buffer[skip : skip + (m + 2 * LANES) * LANES].reshape(m + 2 * LANES, LANES)
     near = min(m, _NEAR_POINTS)
     for task in range(start, stop):
         first = (task // n_cosets) * LANES
@@ -118,11 +138,7 @@ def _encode(coeffs, scale, wraps, twiddles, out, start, stop):  # type: ignore[n
         _layers(work, 0, m, m // 2, near, twiddles)
         for block in range(0, m, near):
             _layers(work, block, block + near, near // 2, 1, twiddles)
-        width = min(LANES, rows - first)
-        for j in range(m):
-            target = out[coset * m + j, first : first + width]
-            for i in range(width):
-                target[i] = work[j, i]
+            _store(work, block, block + near, out, coset * m, first)
 
 
 def encode(coeffs: Array, n: int, shift: int = 1) -> Array:
