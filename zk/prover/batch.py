@@ -22,13 +22,13 @@ Array = np.ndarray
 
 @dataclass
 class _Side:
-    """One tableau in the sumcheck: functional table c, storage f (F in its first round), claim while not yet active."""
+    """One tableau in the sumcheck: functional table c, scaled by 2^(nu_i - nu); storage f (F in its first round); claim
+    while not yet active."""
 
     n_vars: int
     c: Array
     f: Array
     claim: K
-    weight: K = ONE  # C~(rho) at the end
 
 
 def prove_batch(masker: Masker, schedule: Schedule, vectors: Vectors, tableaux: dict[str, StoreTableau]) -> tuple[list[K], Array]:
@@ -78,6 +78,7 @@ def _side(schedule: Schedule, tableau: Tableau, vectors: Vectors, store: StoreTa
     f[: store.message.size] = store.message.reshape(-1)
     side = _Side(tableau.n_vars, c, f, ZERO)
     side.claim = _inner(c, f)
+    side.c = kernels.k_scale(c, (pow(HALF, schedule.batch_vars - tableau.n_vars, P), 0))
     return side
 
 
@@ -131,8 +132,7 @@ def _row_weights(schedule: Schedule, sides: list[_Side], point: list[K]) -> list
     for tableau, side in zip(active, sides, strict=True):
         rho = point[schedule.batch_vars - tableau.n_vars :]
         end = (int(side.c[0, 0]), int(side.c[1, 0]))
-        weight = k_scale(end, pow(HALF, schedule.batch_vars - tableau.n_vars, P))
         table = kernels.eq_table(rho[: tableau.log_rows])[:, : tableau.layout.n_rows]
-        scaled = kernels.k_scale(np.ascontiguousarray(table), weight)
+        scaled = kernels.k_scale(np.ascontiguousarray(table), end)
         out += list(zip(scaled[0].tolist(), scaled[1].tolist(), strict=True))
     return out
