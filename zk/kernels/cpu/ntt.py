@@ -20,10 +20,12 @@ from zk.kernels.cpu.arithmetic import (
 )
 from zk.kernels.cpu.emit import inlined, kernel, widest_vectors
 from zk.kernels.cpu.field import f_scale
-from zk.kernels.cpu.vectors import LANES, copy_row, load_transposed
+from zk.kernels.cpu.vectors import LANES, copy_row, load_transposed, prefetch_for_writing
 
 # This many points of LANES polynomials fit into the first-level cache.
 _NEAR_POINTS = 256
+# This many are stored at a time, so that the stores of one group drain while the next is computed.
+_STORED_POINTS = 16
 
 
 def _root(n: int) -> int:
@@ -93,6 +95,14 @@ def _load_coset(coeffs, first, scale, wrap, work):  # type: ignore[no-untyped-de
 
 
 @inlined
+def _prefetch(out, row, count, first):  # type: ignore[no-untyped-def]
+    for j in range(row, row + count):
+        offset = j * out.shape[1] + first
+        prefetch_for_writing(out, offset)
+        prefetch_for_writing(out, offset + LANES - 1)
+
+
+@inlined
 def _store(work, start, stop, out, row, first):  # type: ignore[no-untyped-def]
     """Write the points start..stop to the rows row + start.. of out."""
     rows = out.shape[1]
@@ -130,15 +140,18 @@ def _encode(coeffs, scale, wraps, twiddles, out, start, stop):  # type: ignore[n
     # Rows of 64 bytes, aligned to cache lines.
     skip = (-(buffer.ctypes.data // 8)) % LANES
     work = buffer[skip : skip + (m + 2 * LANES) * LANES].reshape(m + 2 * LANES, LANES)
-    near = min(m, _NEAR_POINTS)
+    near, group = min(m, _NEAR_POINTS), min(m, _STORED_POINTS)
     for task in range(start, stop):
         first = (task // n_cosets) * LANES
         coset = task % n_cosets
         _load_coset(coeffs, first, scale[coset], wraps[coset], work)
         _layers(work, 0, m, m // 2, near, twiddles)
         for block in range(0, m, near):
-            _layers(work, block, block + near, near // 2, 1, twiddles)
-            _store(work, block, block + near, out, coset * m, first)
+            _layers(work, block, block + near, near // 2, group, twiddles)
+            for row in range(block, block + near, group):
+                _prefetch(out, coset * m + row + group, group, first)
+                _layers(work, row, row + group, group // 2, 1, twiddles)
+                _store(work, row, row + group, out, coset * m, first)
 
 
 def encode(coeffs: Array, n: int, shift: int = 1) -> Array:

@@ -120,3 +120,18 @@ def load_transposed(typingctx, source, offset, stride, rows, row):  # type: igno
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, rows, types.intp), codegen
+
+
+@intrinsic
+def prefetch_for_writing(typingctx, target, offset):  # type: ignore[no-untyped-def]
+    """Ask for the cache line of a word of a contiguous array; an offset outside the array is harmless."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word = builder.gep(_data(context, builder, signature, args, 0).data, [args[1]])
+        pointer = builder.bitcast(word, ir.IntType(8).as_pointer())
+        prototype = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch.p0", (), prototype)
+        builder.call(prefetch, [pointer, _I32(1), _I32(2), _I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp), codegen
