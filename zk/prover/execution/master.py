@@ -16,9 +16,7 @@ class Master:
     weights is measured only when the bound that grows by c B x_max d_max a step is no longer good enough.
     """
 
-    def __init__(
-        self, spec: TrainingSpec, index: int, weight: IntArray, bias: IntArray, x_max: int, d_max: int
-    ) -> None:
+    def __init__(self, spec: TrainingSpec, index: int, weight: IntArray, bias: IntArray, x_max: int, d_max: int) -> None:
         self._name = f"L{index}"
         self.weight: FloatArray = weight.astype(np.float64)
         self.bias: FloatArray = bias.astype(np.float64)
