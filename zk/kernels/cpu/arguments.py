@@ -48,6 +48,14 @@ def k_array(a: Array) -> Array:
     return _plain(a, _U64)
 
 
+def k_table(a: Array) -> Array:
+    """Return a K table (2, n) with contiguous planes, copied only if needed; half of an array is passed as it is."""
+    if a.dtype is _U64 and a.ndim == 2 and a.shape[0] == 2 and a.strides[1] == 8 and a.flags.writeable:
+        return a
+    check(a.ndim == 2, f"expected a K table of shape (2, n), got shape {a.shape}")
+    return k_array(a)
+
+
 def check(condition: bool, message: str) -> None:
     """Raise KernelInputError with message unless condition holds."""
     if not condition:

@@ -17,11 +17,27 @@ import numba
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 _I64 = ir.IntType(64)
 
+# Argument types of table kernels: a K table (2, n) whose planes are contiguous, an F table, a word, an index.
+K = types.Array(types.uint64, 2, "A")
+F = types.Array(types.uint64, 1, "C")
+U = types.uint64
+N = types.intp
+
 kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
 inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
+
+
+def table_kernel(*argument_types: Any) -> Any:
+    """Declare a kernel with one fixed signature, compiled (or loaded from the cache) on import.
+
+    The fixed K type covers whole arrays and halves of arrays with one compiled version and without a copy, and lets
+    Python ints be passed as words.
+    """
+    return numba.njit(argument_types, cache=True, nogil=True, error_model="numpy")
 
 
 class Word:
@@ -103,6 +119,38 @@ def returning(n_results: int) -> Callable[[Any], Any]:
         return function
 
     return declare
+
+
+@intrinsic
+def plane(typingctx, t, k, start, stop):  # type: ignore[no-untyped-def]
+    """Return entries start..stop of plane k of a K table as a contiguous array.
+
+    The caller has checked that planes are contiguous and that 0 <= start, stop <= n; nothing is checked here. The
+    result is empty if stop <= start and must not outlive t.
+    """
+    result = types.Array(types.uint64, 1, "C")
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source = context.make_array(signature.args[0])(context, builder, args[0])
+        stride = builder.extract_value(source.strides, 0)
+        _, k, start, stop = args
+        offset = builder.add(builder.mul(k, stride), builder.shl(start, ir.Constant(_I64, 3)))
+        address = builder.gep(builder.bitcast(source.data, ir.IntType(8).as_pointer()), [offset])
+        empty = builder.icmp_signed("<", stop, start)
+        size = builder.select(empty, ir.Constant(_I64, 0), builder.sub(stop, start))
+        out = context.make_array(result)(context, builder)
+        word = ir.Constant(_I64, 8)
+        data = builder.bitcast(address, out.data.type)
+        populate_array(out, data=data, shape=[size], strides=[word], itemsize=word, meminfo=None)
+        return out._getvalue()
+
+    return result(t, types.intp, types.intp, types.intp), codegen
+
+
+@inlined
+def planes(t, start, stop):  # type: ignore[no-untyped-def]
+    """Return both planes, as plane does."""
+    return plane(t, 0, start, stop), plane(t, 1, start, stop)
 
 
 @intrinsic

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, half_of, k_array, split
+from zk.kernels.cpu.arguments import MODULUS, Array, Scalar, check, f_array, half_of, k_table, split
 from zk.kernels.cpu.arithmetic import (
     EPS,
     S32,
@@ -25,7 +25,7 @@ from zk.kernels.cpu.arithmetic import (
     seven_times,
     sub,
 )
-from zk.kernels.cpu.emit import arrays_are_distinct, kernel, widest_vectors
+from zk.kernels.cpu.emit import F, K, N, U, arrays_are_distinct, kernel, plane, planes, table_kernel, widest_vectors
 
 
 @kernel
@@ -41,46 +41,46 @@ def _expand_eq(small, r0, r1, out):  # type: ignore[no-untyped-def]
         out[0, 2 * i + 1], out[1, 2 * i + 1] = y0, y1
 
 
-@kernel
+@table_kernel(K, K, K, N, N)
 def _outer(u, v, out, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
     arrays_are_distinct()
-    v0, v1 = v[0], v[1]
     b = v.shape[1]
+    v0, v1 = planes(v, 0, b)
     for i in range(start, stop):
         s0, s1 = u[0, i], u[1, i]
         t1 = seven_times(s1)
-        out0, out1 = out[0, i * b : (i + 1) * b], out[1, i * b : (i + 1) * b]
+        out0, out1 = planes(out, i * b, (i + 1) * b)
         for j in range(b):
             x0, x1 = v0[j], v1[j]
             out0[j] = mul_add(x0, s0, x1, t1)
             out1[j] = mul_add(x0, s1, x1, s0)
 
 
-@kernel
+@table_kernel(K, K, K, N, N)
 def _outer_add(u, v, acc, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
     arrays_are_distinct()
-    v0, v1 = v[0], v[1]
     b = v.shape[1]
+    v0, v1 = planes(v, 0, b)
     for i in range(start, stop):
         s0, s1 = u[0, i], u[1, i]
         t1 = seven_times(s1)
-        acc0, acc1 = acc[0, i * b : (i + 1) * b], acc[1, i * b : (i + 1) * b]
+        acc0, acc1 = planes(acc, i * b, (i + 1) * b)
         for j in range(b):
             x0, x1 = v0[j], v1[j]
             acc0[j] = add_mul_add(acc0[j], x0, s0, x1, t1)
             acc1[j] = add_mul_add(acc1[j], x0, s1, x1, s0)
 
 
-@kernel
+@table_kernel(K, U, U, K, N, N)
 def _fold(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
     arrays_are_distinct()
     h = out.shape[1]
-    x0, x1 = t[0, start:stop], t[1, start:stop]
-    y0, y1 = t[0, h + start : h + stop], t[1, h + start : h + stop]
-    out0, out1 = out[0, start:stop], out[1, start:stop]
+    x0, x1 = planes(t, start, stop)
+    y0, y1 = planes(t, h + start, h + stop)
+    out0, out1 = planes(out, start, stop)
     t1 = seven_times(r1)
     for i in range(x0.size):
         a0, a1 = x0[i], x1[i]
@@ -89,24 +89,26 @@ def _fold(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
         out1[i] = add_mul_add(a1, d0, r1, d1, r0)
 
 
-@kernel
+@table_kernel(F, U, U, K, N, N)
 def _fold_f(t, r0, r1, out, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
     arrays_are_distinct()
     h = out.shape[1]
     x, y = t[start:stop], t[h + start : h + stop]
-    out0, out1 = out[0, start:stop], out[1, start:stop]
+    out0, out1 = planes(out, start, stop)
     for i in range(x.size):
         d = sub(y[i], x[i])
         out0[i] = add(x[i], mul(d, r0))
         out1[i] = mul(d, r1)
 
 
-@kernel
+@table_kernel(K, K, N, N, N)
 def _round2(c, f, h, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
-    c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
-    f0, f1, g0, g1 = f[0, start:stop], f[1, start:stop], f[0, h + start : h + stop], f[1, h + start : h + stop]
+    c0, c1 = planes(c, start, stop)
+    d0, d1 = planes(c, h + start, h + stop)
+    f0, f1 = planes(f, start, stop)
+    g0, g1 = planes(f, h + start, h + stop)
     s0 = s1 = s2 = s3 = s4 = s5 = ZERO
     t0 = t1 = t2 = t3 = t4 = t5 = ZERO
     for i in range(c0.size):
@@ -128,10 +130,11 @@ def _round2(c, f, h, start, stop):  # type: ignore[no-untyped-def]
     return low[0], low[1], high[0], high[1]
 
 
-@kernel
+@table_kernel(K, F, N, N, N)
 def _round2_f(c, f, h, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
-    c0, c1, d0, d1 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    c0, c1 = planes(c, start, stop)
+    d0, d1 = planes(c, h + start, h + stop)
     f0, g0 = f[start:stop], f[h + start : h + stop]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = ZERO
     for i in range(c0.size):
@@ -149,12 +152,15 @@ def _round2_f(c, f, h, start, stop):  # type: ignore[no-untyped-def]
     return from_halves(s0, s1), from_halves(s2, s3), from_halves(s4, s5), from_halves(s6, s7)
 
 
-@kernel
+@table_kernel(K, K, K, N, N, N)
 def _round3(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
-    c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
-    a0, a1, a2, a3 = a[0, start:stop], a[1, start:stop], a[0, h + start : h + stop], a[1, h + start : h + stop]
-    b0, b1, b2, b3 = b[0, start:stop], b[1, start:stop], b[0, h + start : h + stop], b[1, h + start : h + stop]
+    c0, c1 = planes(c, start, stop)
+    c2, c3 = planes(c, h + start, h + stop)
+    a0, a1 = planes(a, start, stop)
+    a2, a3 = planes(a, h + start, h + stop)
+    b0, b1 = planes(b, start, stop)
+    b2, b3 = planes(b, h + start, h + stop)
     s0 = s1 = s2 = s3 = s4 = s5 = ZERO
     t0 = t1 = t2 = t3 = t4 = t5 = ZERO
     u0 = u1 = u2 = u3 = u4 = u5 = ZERO
@@ -198,10 +204,11 @@ def _round3(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
     return low[0], low[1], mid[0], mid[1], high[0], high[1]
 
 
-@kernel
+@table_kernel(K, F, F, N, N, N)
 def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
-    c0, c1, c2, c3 = c[0, start:stop], c[1, start:stop], c[0, h + start : h + stop], c[1, h + start : h + stop]
+    c0, c1 = planes(c, start, stop)
+    c2, c3 = planes(c, h + start, h + stop)
     a0, a1, b0, b1 = a[start:stop], a[h + start : h + stop], b[start:stop], b[h + start : h + stop]
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = s9 = s10 = s11 = ZERO
     for i in range(c0.size):
@@ -234,12 +241,14 @@ def _round3_ff(c, a, b, h, start, stop):  # type: ignore[no-untyped-def]
     )
 
 
-@kernel
+@table_kernel(K, K, N, N)
 def _halve(t, out, start, stop):  # type: ignore[no-untyped-def]
     widest_vectors()
     h = out.shape[1]
-    for plane in range(2):
-        x, y, z = t[plane, start:stop], t[plane, h + start : h + stop], out[plane, start:stop]
+    for k in range(2):
+        x = plane(t, k, start, stop)
+        y = plane(t, k, h + start, h + stop)
+        z = plane(out, k, start, stop)
         for i in range(x.size):
             z[i] = add(x[i], y[i])
 
@@ -265,7 +274,7 @@ def eq_table(point: Sequence[Scalar]) -> Array:
 
 def outer(u: Array, v: Array) -> Array:
     """Return u[i] * v[j] at index i * len(v) + j."""
-    u, v = k_array(u), k_array(v)
+    u, v = k_table(u), k_table(v)
     a, b = u.shape[1], v.shape[1]
     out = np.empty((2, a * b), dtype=np.uint64)
     _by_rows(_outer, u, v, out, a, b)
@@ -274,10 +283,10 @@ def outer(u: Array, v: Array) -> Array:
 
 def outer_add(acc: Array, u: Array, v: Array) -> None:
     """Add outer(u, v) to acc in place."""
-    u, v = k_array(u), k_array(v)
+    u, v = k_table(u), k_table(v)
     a, b = u.shape[1], v.shape[1]
     check(acc.shape == (2, a * b), f"acc must have shape {(2, a * b)}, got {acc.shape}")
-    target = k_array(acc)
+    target = k_table(acc)
     _by_rows(_outer_add, u, v, target, a, b)
     if target is not acc:
         acc[...] = target
@@ -289,10 +298,10 @@ def _by_rows(loop: Any, u: Array, v: Array, out: Array, a: int, b: int) -> None:
 
 def fold(t: Array, r: Scalar) -> Array:
     """Bind the first variable of a K table to r: t[i] + r (t[i+h] - t[i])."""
-    t = k_array(t)
+    t = k_table(t)
     h = half_of(t.shape[1])
     out = np.empty((2, h), dtype=np.uint64)
-    split(_fold, h, t, np.uint64(r[0]), np.uint64(r[1]), out)
+    split(_fold, h, t, r[0], r[1], out)
     return out
 
 
@@ -301,7 +310,7 @@ def fold_f(t: Array, r: Scalar) -> Array:
     t = f_array(t)
     h = half_of(t.shape[0])
     out = np.empty((2, h), dtype=np.uint64)
-    split(_fold_f, h, t, np.uint64(r[0]), np.uint64(r[1]), out)
+    split(_fold_f, h, t, r[0], r[1], out)
     return out
 
 
@@ -313,7 +322,7 @@ def _half(n: int, *others: int) -> int:
 
 def round2(c: Array, f: Array) -> tuple[Scalar, Scalar]:
     """Return the coefficients of X^0 and X^2 of sum_i (c_i + X dc_i)(f_i + X df_i) (section 6.1)."""
-    c, f = k_array(c), k_array(f)
+    c, f = k_table(c), k_table(f)
     h = _half(c.shape[1], f.shape[1])
     c0, c2 = scalar_pairs(split(_round2, h, c, f, h))
     return c0, c2
@@ -321,7 +330,7 @@ def round2(c: Array, f: Array) -> tuple[Scalar, Scalar]:
 
 def round2_f(c: Array, f: Array) -> tuple[Scalar, Scalar]:
     """round2 with an F table as second operand."""
-    c, f = k_array(c), f_array(f)
+    c, f = k_table(c), f_array(f)
     h = _half(c.shape[1], f.shape[0])
     c0, c2 = scalar_pairs(split(_round2_f, h, c, f, h))
     return c0, c2
@@ -329,7 +338,7 @@ def round2_f(c: Array, f: Array) -> tuple[Scalar, Scalar]:
 
 def round3(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
     """Return the coefficients of X^0, X^2 and X^3 of the cubic round polynomial of c * a * b (section 6.1)."""
-    c, a, b = k_array(c), k_array(a), k_array(b)
+    c, a, b = k_table(c), k_table(a), k_table(b)
     h = _half(c.shape[1], a.shape[1], b.shape[1])
     c0, c2, c3 = scalar_pairs(split(_round3, h, c, a, b, h))
     return c0, c2, c3
@@ -337,7 +346,7 @@ def round3(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
 
 def round3_ff(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
     """round3 for F tables a and b."""
-    c, a, b = k_array(c), f_array(a), f_array(b)
+    c, a, b = k_table(c), f_array(a), f_array(b)
     h = _half(c.shape[1], a.shape[0], b.shape[0])
     c0, c2, c3 = scalar_pairs(split(_round3_ff, h, c, a, b, h))
     return c0, c2, c3
@@ -345,7 +354,7 @@ def round3_ff(c: Array, a: Array, b: Array) -> tuple[Scalar, Scalar, Scalar]:
 
 def eq_halve(eq: Array) -> Array:
     """Drop the first variable of an eq table: eq[i] + eq[i+h]."""
-    eq = k_array(eq)
+    eq = k_table(eq)
     h = half_of(eq.shape[1])
     out = np.empty((2, h), dtype=np.uint64)
     split(_halve, h, eq, out)
