@@ -84,9 +84,7 @@ class BlobWriter:
         except OSError as error:
             raise _explain(error) from error
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None:
                 self._keep()

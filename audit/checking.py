@@ -90,8 +90,9 @@ class Checker:
             return
         try:
             found = self.verify_run(StoredFiles(parse_manifest(run.manifest), self.blobs))
-            if found.run_id is not None and found.run_id != run_id:
-                raise EvidenceError(f"the statements are about run {found.run_id}, not {run_id}")
+            if found.verdict != "refuted" and run_id not in found.run_ids:
+                about = ", ".join(found.run_ids)[:200] or "no run"
+                raise EvidenceError(f"the statements are about {about}, not about run {run_id}")
         except EvidenceError as error:
             with self.store.write() as session:
                 runs.fail_run(session, provider, run_id, digest, str(error)[:500])

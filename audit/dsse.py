@@ -61,8 +61,7 @@ def sign_envelope(payload: bytes, payload_type: str, signers: Sequence[Signer]) 
         "payload": base64.b64encode(payload).decode("ascii"),
         "payloadType": payload_type,
         "signatures": [
-            {"keyid": signer.key_id, "sig": base64.b64encode(signer.sign(message)).decode("ascii")}
-            for signer in signers
+            {"keyid": signer.key_id, "sig": base64.b64encode(signer.sign(message)).decode("ascii")} for signer in signers
         ],
     }
 

@@ -108,9 +108,7 @@ class JobWorker:
     within PEER_CHECK_S seconds: the dead worker's lock is free, which no living one's is.
     """
 
-    def __init__(
-        self, url: str, name: str, handlers: Mapping[str, JobHandler], locks: Path, concurrency: int = 2
-    ) -> None:
+    def __init__(self, url: str, name: str, handlers: Mapping[str, JobHandler], locks: Path, concurrency: int = 2) -> None:
         self._url, self._name, self._handlers = url, parse_name(name, "the worker's name"), handlers
         self._locks, self._concurrency = locks, concurrency
         self._stop = threading.Event()
@@ -206,9 +204,7 @@ class JobWorker:
             if lock is None:
                 continue
             with lock:  # held while its jobs are moved, so that it cannot start in between
-                left = self._peers._client.list_workflows(
-                    status="PENDING", executor_id=name, load_input=False, load_output=False
-                )
+                left = self._peers._client.list_workflows(status="PENDING", executor_id=name, load_input=False, load_output=False)
                 for workflow in left:
                     _log.warning("taking over job %s of the dead worker %s", workflow.workflow_id, name)
                     self._peers._client.resume_workflow(workflow.workflow_id, queue_name=QUEUE)

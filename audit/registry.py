@@ -10,13 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 from audit.errors import RequestError
 from audit.requests import AuditRequest, parse_name
 
 Verdict = Literal["holds", "refuted", "inconclusive"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
+
+
+def parse_verdict(word: str) -> Verdict:
+    """The verdict of that name. Raises RequestError: an unknown verdict never counts as any other."""
+    if word not in VERDICTS:
+        raise RequestError(f"a verdict is one of {', '.join(VERDICTS)}, not {word!r}")
+    return cast(Verdict, word)
+
 
 Progress = Callable[[float, str], None]
 """Called by `answer` with the fraction done (0 to 1) and a short public message."""
@@ -27,10 +35,13 @@ Cancelled = Callable[[], bool]
 
 @dataclass(frozen=True)
 class Check:
-    """One numbered check. `detail` is one public line: what was compared, and with what result."""
+    """One numbered check: ok is True, False, or None where the evidence that would decide it is missing.
+
+    `detail` is one public line: what was compared, and with what result.
+    """
 
     id: str
-    ok: bool
+    ok: bool | None
     detail: str
 
     def to_json(self) -> dict[str, Any]:
@@ -51,8 +62,7 @@ class Outcome:
     conditions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.verdict not in VERDICTS:
-            raise RequestError(f"a verdict is one of {', '.join(VERDICTS)}, not {self.verdict!r}")
+        parse_verdict(self.verdict)
         if self.verdict == "holds" and not (self.checks and all(check.ok for check in self.checks)):
             raise RequestError("a verdict 'holds' needs at least one check, and every check to pass")
 
@@ -101,9 +111,7 @@ class AuditKind(Protocol):
         """
         ...
 
-    def answer(
-        self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled
-    ) -> Mapping[str, bytes]:
+    def answer(self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
         """Make the evidence files on the provider's machine, from the run folder `workspace`.
 
         Deterministic given workspace and request, or resumable: a killed agent calls it again. Raises AuditError with

@@ -13,7 +13,8 @@ _WORDS = {
     "refuted": "REFUTED: the evidence contradicts what was asked",
     "inconclusive": "INCONCLUSIVE: the evidence does not decide",
 }
-_COLOURS = {True: "#1b7f4d", False: "#b3261e"}
+_COLOURS = {True: "#1b7f4d", False: "#b3261e", None: "#8a8a8a"}
+_MARKS = {True: "ok", False: "FAILED", None: "missing"}
 _ROW, _LEFT, _WIDTH, _TOP = 24, 16, 760, 74
 MAX_ROWS = 200
 MAX_DETAIL_CHARS = 300
@@ -43,7 +44,7 @@ def render_text(statement: Mapping[str, Any]) -> str:
         "Checks",
     ]
     for number, check in enumerate(predicate["checks"], start=1):
-        word = "ok    " if check["ok"] else "FAILED"
+        word = _MARKS[check["ok"]].ljust(7)
         lines.append(f"  {number:>3}  {word}  {_line(check.get('id'))}: {_line(check.get('detail'))}")
     lines += ["", "Outputs"]
     outputs = predicate["outputs"]
@@ -86,7 +87,7 @@ def render_figure(statement: Mapping[str, Any]) -> str:
     ]
     y = _TOP
     for check in checks:
-        colour, mark = _COLOURS[check["ok"]], "ok" if check["ok"] else "failed"
+        colour, mark = _COLOURS[check["ok"]], _MARKS[check["ok"]]
         rows.append(f'<rect x="{_LEFT}" y="{y - 11}" width="12" height="12" fill="{colour}"/>')
         rows.append(_text(_LEFT + 20, y, f"{mark}  {check.get('id')}: {check.get('detail')}"))
         y += _ROW

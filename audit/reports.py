@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from audit.canonical import canonical_bytes, parse_json
 from audit.dsse import IN_TOTO_TYPE, Signer, sign_envelope
@@ -35,7 +35,7 @@ REQUEST_NAME = "request.json"
 ANSWER_FOLDER = "answer/"
 PUBLISHED_FOLDER = "published/"
 MAX_STATEMENT_BYTES = 8 * 1024 * 1024
-# A file of the archive carries a fixed date: the same report is the same bytes.
+_OK = (True, False, None)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -106,7 +106,7 @@ def parse_statement(payload: bytes) -> dict[str, Any]:
     if not all(isinstance(sentence, str) for sentence in predicate["conditions"]):
         raise ReportError("predicate.conditions must be sentences")
     for check in predicate["checks"]:
-        if not isinstance(check, dict) or not isinstance(check.get("ok"), bool):
+        if not isinstance(check, dict) or not any(check.get("ok", 0) is value for value in _OK):
             raise ReportError("predicate.checks must hold objects with id, ok and detail")
     if not isinstance(predicate["service"].get("publicKey"), str):
         raise ReportError("predicate.service.publicKey is missing")
@@ -123,16 +123,14 @@ def write_report(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
         path.write_bytes(data)
 
 
-def pack_report(files: Iterable[tuple[str, bytes]]) -> bytes:
-    """The report folder as a zip archive, with fixed dates and modes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+def pack_report(files: Iterable[tuple[str, bytes]], target: IO[bytes]) -> None:
+    """Write the report folder as a zip archive, with fixed dates and modes: the same report is the same bytes."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, data in files:
             entry = zipfile.ZipInfo(parse_file_name(name), _ZIP_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
-    return buffer.getvalue()
 
 
 def unpack_report(archive: bytes) -> Mapping[str, bytes]:

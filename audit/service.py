@@ -66,9 +66,7 @@ class AuditService:
         self._demand_blobs((FileRef("record", signed.subject.sha256, signed.record_size),))
         stored = (self.blobs.put(data), len(data))
         with self.store.write() as session:
-            return runs.add_commitment(
-                session, provider, signed.subject.name, signed.subject.sha256, stored, signed.record_size
-            )
+            return runs.add_commitment(session, provider, signed.subject.name, signed.subject.sha256, stored, signed.record_size)
 
     def publish_run(self, caller: Principal, provider: str, envelope: Mapping[str, Any]) -> Run:
         """Take the public files of a run and queue their verification; they count when that has succeeded."""
@@ -170,9 +168,7 @@ class AuditService:
             self._own_provider(session, caller, audits.get_audit(session, audit_id).provider)
             return audits.claim_audit(session, audit_id, agent, lease_s)
 
-    def renew(
-        self, caller: Principal, audit_id: str, token: str, lease_s: int, progress: dict[str, Any] | None
-    ) -> Audit:
+    def renew(self, caller: Principal, audit_id: str, token: str, lease_s: int, progress: dict[str, Any] | None) -> Audit:
         """Keep a claim alive and report progress."""
         with self.store.write() as session:
             self._own_provider(session, caller, audits.get_audit(session, audit_id).provider)

@@ -32,8 +32,7 @@ from audit.requests import AuditRequest, parse_request
 from audit.signing import PublicKey
 
 UNPINNED = (
-    "the signer was not pinned: the report is signed by the key it names itself; "
-    "give the service's public key to know who signed"
+    "the signer was not pinned: the report is signed by the key it names itself; give the service's public key to know who signed"
 )
 
 

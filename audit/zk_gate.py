@@ -10,22 +10,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audit.errors import EvidenceError
-from audit.registry import Check, Verdict
+from audit.registry import Check, Verdict, parse_verdict
 
 PROOF_FOLDER = "proofs/"
 STATEMENT_SUFFIX = ".stmt"
 PROOF_SUFFIX = ".proof"
+MAX_DETAIL_CHARS = 1000
+
+
+@dataclass(frozen=True)
+class AuditedStatement:
+    """An AUDIT statement whose proof was accepted. Digests and nonce are hex; `publics` are its public integers.
+
+    `origins` says for each commitment which run and checkpoint it belongs to. A kind must compare auditor and nonce
+    with the request.
+    """
+
+    name: str
+    family: str
+    auditor: str
+    nonce: str
+    publics: Mapping[str, tuple[int, ...]]
+    commitments: Mapping[str, str]
+    origins: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class RunVerdict:
-    """What verifying all proofs of a run gave. `run_id` is the one the statements speak of, or None."""
+    """What verifying a set of proofs together gave. `run_ids` are the runs the set is about, in hex."""
 
     verdict: Verdict
     checks: tuple[Check, ...]
     conditions: tuple[str, ...] = ()
     outputs: Mapping[str, Any] = field(default_factory=dict)
-    run_id: str | None = None
+    run_ids: tuple[str, ...] = ()
+    audits: tuple[AuditedStatement, ...] = ()
 
 
 def collect_pairs(files: Mapping[str, bytes], folder: str = PROOF_FOLDER) -> list[tuple[str, bytes, bytes]]:
@@ -60,22 +79,40 @@ def verify_run_files(files: Mapping[str, bytes]) -> RunVerdict:
 
 
 def verify_pairs(pairs: Sequence[tuple[str, bytes, bytes]]) -> RunVerdict:
-    """Verify (name, statement, proof) triples as one bundle, through `zk.verifier.bundle.verify_bundle`."""
+    """Verify (name, statement, proof) triples as one set, through `zk.verifier.bundle.verify_bundle`."""
     from zk.protocol.errors import VerificationError
     from zk.verifier.bundle import verify_bundle
 
     try:
         bundle = verify_bundle(pairs)
     except VerificationError as error:
-        return RunVerdict("refuted", (Check(type(error).__name__, False, str(error)[:500]),))
+        return RunVerdict("refuted", (Check(error.kind, False, str(error)[:MAX_DETAIL_CHARS]),))
     return RunVerdict(
-        verdict=bundle.verdict,
-        checks=tuple(Check(str(name), bool(ok), str(detail)) for name, ok, detail in bundle.checks),
+        verdict=parse_verdict(bundle.verdict),
+        checks=tuple(Check(check.id, check.ok, check.detail[:MAX_DETAIL_CHARS]) for check in bundle.checks),
         conditions=tuple(bundle.conditions),
-        outputs=dict(bundle.outputs),
-        run_id=_hex_or_none(getattr(bundle, "run_id", None)),
+        outputs={"runs": [_show_run(run) for run in bundle.runs]},
+        run_ids=tuple(run.run_id.hex() for run in bundle.runs),
+        audits=tuple(_convert_audit(audit) for audit in bundle.audits),
     )
 
 
-def _hex_or_none(value: Any) -> str | None:
-    return value.hex() if isinstance(value, bytes) else value
+def _show_run(run: Any) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id.hex(),
+        "segments": run.n_segments,
+        "complete": run.is_complete,
+        "final_checkpoint": None if run.final is None else run.final.hex(),
+    }
+
+
+def _convert_audit(audit: Any) -> AuditedStatement:
+    return AuditedStatement(
+        name=audit.name,
+        family=audit.family,
+        auditor=audit.auditor,
+        nonce=audit.nonce.hex(),
+        publics={name: tuple(values) for name, values in audit.publics.items()},
+        commitments={name: record.hex() for name, record in audit.commitments.items()},
+        origins=dict(audit.origins),
+    )

@@ -26,27 +26,17 @@ _VERIFY = "Verify (anyone)"
 _OPERATE = "Run a service (operator)"
 
 COMMANDS: dict[str, Entry] = {
-    "demo": Entry(
-        "api.cli.zk_commands", "demo", "The whole story on bundled data, ending in an offline verification.", _VERIFY
-    ),
-    "verify": Entry(
-        "api.cli.zk_commands", "verify", "Verify commitments, segments, runs, evidence or reports offline.", _VERIFY
-    ),
+    "demo": Entry("api.cli.zk_commands", "demo", "The whole story on bundled data, ending in an offline verification.", _VERIFY),
+    "verify": Entry("api.cli.zk_commands", "verify", "Verify commitments, segments, runs, evidence or reports offline.", _VERIFY),
     "commit": Entry("api.cli.zk_commands", "commit", "Commit to a dataset or a model without revealing it.", _PROVE),
-    "estimate": Entry(
-        "api.cli.zk_commands", "estimate", "Time, memory and proof size of a run, before it starts.", _PROVE
-    ),
-    "train": Entry(
-        "api.cli.zk_commands", "train", "Train in exact integers and prove every step; resumes after a kill.", _PROVE
-    ),
+    "estimate": Entry("api.cli.zk_commands", "estimate", "Time, memory and proof size of a run, before it starts.", _PROVE),
+    "train": Entry("api.cli.zk_commands", "train", "Train in exact integers and prove every step; resumes after a kill.", _PROVE),
     "prove": Entry("api.cli.zk_commands", "prove", "Prove the segments of a run that have no proof yet.", _PROVE),
     "publish": Entry("api.cli.publish", "publish", "Upload the public half of a run to a service.", _SERVICE),
     "audit": Entry("api.cli.audit", "audit", "Request, list, show, watch and cancel audits.", _SERVICE),
     "provider": Entry("api.cli.provider", "provider", "Register a provider key and answer audit requests.", _SERVICE),
     "report": Entry("api.cli.report", "report", "Fetch the signed report of a finished audit.", _SERVICE),
     "keys": Entry("api.cli.keys", "keys", "Signing keys, and the API keys of a service.", _OPERATE),
-    "serve": Entry(
-        "api.cli.serve", "serve", "Serve the HTTP API (with a worker inside, unless told otherwise).", _OPERATE
-    ),
+    "serve": Entry("api.cli.serve", "serve", "Serve the HTTP API (with a worker inside, unless told otherwise).", _OPERATE),
     "worker": Entry("api.cli.worker", "worker", "Run the jobs of a service in a process of their own.", _OPERATE),
 }

@@ -27,6 +27,7 @@ FINAL_STATES = ("done", "cancelled", "failed")
 MIN_LEASE_S, MAX_LEASE_S = 5, 3600
 MAX_ATTEMPTS = 16
 MAX_PAGE = 200
+MAX_EVENTS = 10_000
 _ID_HEX = 32
 
 
@@ -129,7 +130,7 @@ def renew_claim(session: Session, audit_id: str, token: str, lease_s: int, progr
     if audit.state != "claimed":
         raise ConflictError(f"audit {audit.id} is {audit.state}; there is no lease to renew")
     audit.claim_until = now_ms() + _clamp_lease(lease_s) * 1000
-    if progress is not None:
+    if progress is not None and audit.last_event < MAX_EVENTS:
         add_event(session, audit, "progress", progress)
     return audit
 

@@ -120,8 +120,7 @@ class Store:
     def read(self) -> Iterator[Session]:
         """One consistent look; what is written in it is lost."""
         with _explained(), Session(self._reader, expire_on_commit=False) as session:
-            yield session
-            session.rollback()
+            yield session  # closing rolls back, and leaves the rows that were read usable
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -32,13 +32,13 @@ def migrate(store: Store) -> None:
 def migration_lock(store: Store) -> Iterator[None]:
     """Hold the database's migration lock."""
     if not store.is_sqlite:
-        with store.engine.connect() as connection:
+        # Outside a transaction: CREATE INDEX CONCURRENTLY waits for every open one, this one included.
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": _LOCK_NUMBER})
             try:
                 yield
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(:n)"), {"n": _LOCK_NUMBER})
-                connection.rollback()
         return
     # Beside SQLite's own lock, which a migration takes and gives back several times.
     with Path(f"{store.engine.url.database}.migrate-lock").open("w") as file:

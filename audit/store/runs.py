@@ -25,9 +25,7 @@ def add_provider(session: Session, name: str, owner: str, public_key: str, envel
         if known.owner == owner and known.public_key == public_key:
             return known
         raise ConflictError(f"the provider name {name} is taken; choose another")
-    provider = Provider(
-        name=name, owner=owner, public_key=public_key, envelope_sha256=envelope_sha256, created_at=now_ms()
-    )
+    provider = Provider(name=name, owner=owner, public_key=public_key, envelope_sha256=envelope_sha256, created_at=now_ms())
     session.add(provider)
     session.flush()
     return provider
@@ -76,9 +74,7 @@ def get_commitment(session: Session, provider: str, digest: str) -> Commitment:
     return found
 
 
-def list_commitments(
-    session: Session, provider: str | None, before: int | None = None, limit: int = 50
-) -> Sequence[Commitment]:
+def list_commitments(session: Session, provider: str | None, before: int | None = None, limit: int = 50) -> Sequence[Commitment]:
     """Newest first."""
     statement = select(Commitment).order_by(Commitment.seq.desc()).limit(min(limit, MAX_PAGE))
     if provider is not None:
@@ -86,9 +82,7 @@ def list_commitments(
     return session.scalars(statement if before is None else statement.where(Commitment.seq < before)).all()
 
 
-def publish_run(
-    session: Session, provider: str, run_id: str, manifest: Manifest, envelope_sha256: str
-) -> tuple[Run, bool]:
+def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest, envelope_sha256: str) -> tuple[Run, bool]:
     """Take the public files of a run; True when there is something to verify.
 
     A run grows: a later manifest must hold every file of the earlier one unchanged, unless that one did not verify.
@@ -179,13 +173,13 @@ def fail_run(session: Session, provider: str, run_id: str, manifest_sha256: str,
 def _judge_segment(name: str, found: RunVerdict) -> tuple[str, str | None]:
     """A segment counts when the whole bundle has no failed check; otherwise the failed checks say whose fault it is.
 
-    A check belongs to the segment whose name its id begins with ("NAME" or "NAME/..." or "NAME: ...").
+    A check belongs to a segment when its id is a word, a dot and the segment's name ("proof.NAME").
     """
-    failed = [check for check in found.checks if not check.ok]
-    if not failed:
-        return ("verified", None) if found.verdict != "refuted" else ("unproven", None)
+    failed = [check for check in found.checks if check.ok is False]
+    if not failed and found.verdict != "refuted":
+        return "verified", None
     for check in failed:
-        if check.id == name or check.id.startswith((f"{name}/", f"{name}:", f"{name} ")):
+        if check.id.partition(".")[2] == name:
             return "refused", f"{check.id}: {check.detail}"[:500]
     return "unproven", "another check of this run failed"
 

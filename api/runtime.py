@@ -1,0 +1,62 @@
+"""Open everything a service process needs, once, in one place: database, blobs, keys, registry and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.settings import Settings
+from audit.blobs import BlobFolder
+from audit.checking import Checker, RunVerifier
+from audit.jobs_dbos import DbosEngine, JobWorker, create_job_tables
+from audit.kinds import build_registry
+from audit.registry import Registry
+from audit.service import AuditService
+from audit.signing import PrivateKey
+from audit.store.engine import Store
+from audit.store.migrate import migrate
+from audit.zk_gate import verify_run_files
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An open service. Close it when the process ends."""
+
+    settings: Settings
+    store: Store
+    jobs: DbosEngine
+    service: AuditService
+    checker: Checker
+
+    def worker(self, name: str, concurrency: int = 2) -> JobWorker:
+        """A worker of this service, not yet started."""
+        return JobWorker(self.store.url, name, self.checker.handlers(), self.settings.locks, concurrency)
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.jobs.close()
+        self.store.close()
+
+
+def open_store(settings: Settings) -> Store:
+    """The database, brought to the newest schema, in a data folder that only its owner may enter."""
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = Store(settings.database_url)
+    migrate(store)
+    return store
+
+
+def open_runtime(settings: Settings, registry: Registry | None = None, verify_run: RunVerifier = verify_run_files) -> Runtime:
+    """Open a service. Raises AuditError with one clear line when something is missing."""
+    store = open_store(settings)
+    create_job_tables(store)
+    key = PrivateKey.load_or_create(settings.signing_key)
+    blobs = BlobFolder(settings.blobs)
+    kinds = build_registry() if registry is None else registry
+    jobs = DbosEngine(store.url)
+    return Runtime(
+        settings=settings,
+        store=store,
+        jobs=jobs,
+        service=AuditService(store, blobs, kinds, jobs),
+        checker=Checker(store, blobs, kinds, key, key.public.to_text(), verify_run),
+    )

@@ -1,0 +1,40 @@
+"""Where a service keeps its things and how it listens."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`data` is the service's folder (0700): database, blobs, signing key, locks. `database` overrides its SQLite
+    file."""
+
+    data: Path
+    database: str | None = None
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    worker: str | None = "serve"
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database."""
+        return self.database or os.environ.get("ASSAY_DATABASE") or f"sqlite:///{self.data / 'assay.db'}"
+
+    @property
+    def blobs(self) -> Path:
+        return self.data / "blobs"
+
+    @property
+    def signing_key(self) -> Path:
+        return self.data / "keys" / "service.key"
+
+    @property
+    def locks(self) -> Path:
+        return self.data / "locks"
