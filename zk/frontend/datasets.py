@@ -90,7 +90,7 @@ def _from_file(path: Path, task: str) -> RawDataset:
 def _from_columns(columns: Columns, task: str) -> RawDataset:
     table = split_columns(columns)
     targets, names = _targets(table.target, task, (), columns.where)
-    groups, group_names = _indices(table.group) if table.group is not None else (None, ())
+    groups, group_names = _indices(table.group, columns.where, "group") if table.group is not None else (None, ())
     return RawDataset(table.features, targets, names, table.feature_names, columns.where, groups, group_names)
 
 
@@ -110,7 +110,7 @@ def _from_npz(path: Path, task: str) -> RawDataset:
         raise DatasetError(f"{path}: features have shape {features.shape}; [rows, columns] is expected")
     if target.ndim == 0 or len(target) != len(features):
         raise DatasetError(f"{path}: {len(features)} rows of features but targets of shape {target.shape}")
-    flat = features.reshape(len(features), -1).astype(np.float64)
+    flat = features.reshape(len(features), int(np.prod(features.shape[1:]))).astype(np.float64)
     given = tuple(str(name) for name in arrays["class_names"].ravel()) if "class_names" in arrays else ()
     targets, classes = _targets(target, task, given, str(path))
     groups: IntArray | None = None
@@ -118,7 +118,7 @@ def _from_npz(path: Path, task: str) -> RawDataset:
     if "groups" in arrays:
         if arrays["groups"].shape != (len(features),):
             raise DatasetError(f"{path}: groups have shape {arrays['groups'].shape}, expected ({len(features)},)")
-        groups, group_names = _indices(arrays["groups"])
+        groups, group_names = _indices(arrays["groups"], str(path), "groups")
     names = tuple(str(name) for name in arrays.get("feature_names", np.array([])).ravel())
     if len(names) != flat.shape[1]:
         names = _numbered(flat.shape[1])
@@ -197,14 +197,16 @@ def _classes(values: npt.NDArray[Any], given: tuple[str, ...], where: str) -> tu
 
 
 def _distinct(values: npt.NDArray[Any], where: str) -> tuple[IntArray, tuple[str, ...]]:
-    out, names = _indices(values)
+    out, names = _indices(values, where, "target")
     if len(names) > MAX_CLASSES:
         raise DatasetError(f"{where}: {len(names)} distinct labels, at most {MAX_CLASSES} classes")
     return out, names
 
 
-def _indices(values: npt.NDArray[Any]) -> tuple[IntArray, tuple[str, ...]]:
+def _indices(values: npt.NDArray[Any], where: str, what: str) -> tuple[IntArray, tuple[str, ...]]:
     """Position among the sorted distinct values, and their names (whole numbers without a decimal point)."""
+    if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+        raise DatasetError(f"{where}: row {int(np.argmin(np.isfinite(values)))} has no usable value in column {what!r}")
     distinct, index = np.unique(values, return_inverse=True)
     names = tuple(str(int(v)) if values.dtype.kind in "iuf" and v == np.floor(v) else str(v) for v in distinct)
     return index.reshape(-1).astype(np.int64), names

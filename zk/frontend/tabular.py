@@ -143,6 +143,6 @@ def _numeric_if_possible(cells: list[str]) -> npt.NDArray[Any]:
 
 def _number(cell: str) -> float | None:
     try:
-        return float(cell)
+        return None if "_" in cell else float(cell)  # Python's digit separators are no number format of CSV files
     except ValueError:
         return None
