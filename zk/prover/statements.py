@@ -20,8 +20,8 @@ from zk.protocol.record import CKPT, DATA, NO_CONTEXT, Record
 from zk.protocol.registration import Segment
 from zk.protocol.statement import AUDIT, CERT, FROM_CERTIFICATE, FROM_PREDECESSOR, REFRESH, SEGMENT, Auditor, Bound, Statement
 from zk.prover.commitment import StoreTableau, commit_store
-from zk.prover.execution.dataset import run_nearest_row, run_predicate_count
-from zk.prover.execution.inference import counts, run_inference
+from zk.prover.execution import dataset as rows
+from zk.prover.execution.inference import count_predictions, run_inference
 from zk.prover.execution.training import run_training
 from zk.prover.execution.weights import weight_limbs
 from zk.prover.ledger import Ledger
@@ -44,11 +44,11 @@ class Proven:
 def commit_dataset(
     spec: DatasetSpec, profile: StoreProfile, features: Array, targets: Array, groups: Array | None = None
 ) -> StoreTableau:
-    """Dataset tableau: X, Y, one-hot groups if the spec has any, and squared norms."""
-    tensors = {"X": features, "Y": targets, "norm2": (features.astype(np.int64) ** 2).sum(axis=1)}
-    if spec.groups:
-        assert groups is not None
-        tensors["G"] = groups
+    """Dataset tableau: X, Y, one-hot groups (from indices) if the spec has any, and squared norms.
+
+    Raises `WindowError` or `ProvingError` naming the row that does not fit.
+    """
+    tensors = rows.dataset_tensors(spec, features, targets, groups)
     return commit_store(layout_of(spec.shapes(), profile.l), profile, tensors, DATA, NO_CONTEXT)
 
 
@@ -172,21 +172,21 @@ class AuditWork:
 
 
 def label_histogram(spec: DatasetSpec, data: StoreTableau, auditor: Auditor) -> AuditWork:
-    values = tuple(int(count) for count in data.tensors["Y"].sum(axis=0))
-    return _dataset_audit("label-histogram", spec.encode(), spec, data, auditor, (("counts", values),), {}, ("Y",))
+    done = rows.label_histogram(spec, data.tensors["Y"])
+    return _dataset_audit("label-histogram", spec.encode(), spec, data, auditor, (("counts", done.output),), {}, ("Y",))
 
 
 def predicate_count(spec: DatasetSpec, data: StoreTableau, auditor: Auditor, feature: int, threshold: int) -> AuditWork:
-    witness, values = run_predicate_count(spec, data.tensors["X"], data.tensors["Y"], feature, threshold)
+    done = rows.predicate_count(spec, data.tensors["X"], data.tensors["Y"], feature, threshold)
     params = Writer().raw(spec.encode()).u32(feature).i64(threshold).bytes()
-    publics = (("counts", tuple(values)),)
-    return _dataset_audit("predicate-count", params, spec, data, auditor, publics, witness, ("X", "Y"))
+    publics = (("counts", done.output),)
+    return _dataset_audit("predicate-count", params, spec, data, auditor, publics, done.tensors, ("X", "Y"))
 
 
 def nearest_row(spec: DatasetSpec, data: StoreTableau, auditor: Auditor, query: Sequence[int]) -> AuditWork:
-    witness, distance = run_nearest_row(spec, data.tensors["X"], query)
-    publics = (("query", tuple(int(value) for value in query)), ("distance", (int(distance),)))
-    return _dataset_audit("nearest-row", spec.encode(), spec, data, auditor, publics, witness, ("X", "norm2"))
+    done = rows.nearest_row(spec, data.tensors["X"], np.array(query, dtype=np.int64))
+    publics = (("query", tuple(int(value) for value in query)), ("distance", done.output))
+    return _dataset_audit("nearest-row", spec.encode(), spec, data, auditor, publics, done.tensors, ("X", "norm2"))
 
 
 def _dataset_audit(
@@ -218,7 +218,7 @@ def accuracy(
     """Accuracy per group on public integer features at scale s_x; `bounds` are the established intervals of the weights."""
     values = [weights.tensors[name] for name, _ in spec.weight_shapes()]
     witness, predictions = run_inference(spec, features, values)
-    out = counts(predictions, np.asarray(labels), np.asarray(groups), n_groups, spec.layers[-1])
+    out = count_predictions(spec, predictions, np.asarray(labels), np.asarray(groups), n_groups)
     flat = tuple(int(value) for value in np.asarray(features).reshape(-1))
     publics = (
         ("features", flat),
@@ -246,7 +246,7 @@ def committed_accuracy(
     n_rows = data_spec.rows
     groups = data.tensors["G"].argmax(axis=1) if data_spec.groups else np.zeros(n_rows, dtype=np.int64)
     labels = data.tensors["Y"].argmax(axis=1)
-    out = counts(predictions, labels, groups, max(data_spec.groups, 1), spec.layers[-1])
+    out = count_predictions(spec, predictions, labels, groups, max(data_spec.groups, 1))
     params = Writer().raw(spec.encode()).raw(data_spec.encode()).bytes()
     used = {name: i for name, i in dataset_intervals(data_spec).items() if name != "norm2"}
     stated = _bounds("W", bounds, FROM_PREDECESSOR) + _bounds("D", used, FROM_CERTIFICATE)

@@ -1,0 +1,102 @@
+"""A run folder on the provider's machine: `public/` may be copied anywhere, `private/` never leaves.
+
+Whoever reads `private/` knows the data and the weights; whoever deletes its ledger can make later proofs leak them;
+nobody can forge a proof with either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zk.protocol.errors import ProvingError
+from zk.prover.commitment import StoreTableau
+from zk.prover.ledger import Ledger
+from zk.prover.openings import load_opening, save_opening, write_private
+from zk.prover.statements import Proven
+
+FORMAT = "assay-run/1"
+
+
+class RunFolder:
+    """Paths and atomic file access. Creating one makes the folders; `private/` has mode 0700."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.public = root / "public"
+        self.private = root / "private"
+        self._ledger: Ledger | None = None
+
+    def create(self) -> RunFolder:
+        try:
+            for folder in (self.public / "proofs", self.public / "commitments"):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.private.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(self.private, 0o700)
+        except OSError as error:
+            raise ProvingError(f"cannot create the run folder {self.root}: {error.strerror}") from error
+        return self
+
+    def require(self) -> RunFolder:
+        """Raise unless this is a run folder with its private half."""
+        if not self.private.is_dir():
+            raise ProvingError(f"{self.root} is not a run folder of this provider (no private/ inside)")
+        return self
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            self._ledger = Ledger(self.private / "ledger.json")
+        return self._ledger
+
+    # -- proofs --------------------------------------------------------------------------------------------------
+    def has_proof(self, name: str) -> bool:
+        return all((self.public / "proofs" / f"{name}.{suffix}").exists() for suffix in ("stmt", "proof"))
+
+    def write_proof(self, proven: Proven) -> None:
+        """Proof first, statement last: a pair counts once its statement is there."""
+        self.write_public(f"proofs/{proven.name}.proof", proven.proof)
+        self.write_public(f"proofs/{proven.name}.stmt", proven.statement.encode())
+
+    def read_statement(self, name: str) -> bytes:
+        return (self.public / "proofs" / f"{name}.stmt").read_bytes()
+
+    def pairs(self) -> Iterator[tuple[str, bytes, bytes]]:
+        """(name, statement, proof) of every complete pair, by name."""
+        for path in sorted((self.public / "proofs").glob("*.stmt")):
+            proof = path.with_suffix(".proof")
+            if proof.exists():
+                yield path.stem, path.read_bytes(), proof.read_bytes()
+
+    def write_public(self, name: str, data: bytes) -> None:
+        path = self.public / name
+        write_private(path, data)
+        os.chmod(path, 0o644)
+
+    def write_record(self, name: str, tableau: StoreTableau) -> None:
+        self.write_public(f"commitments/{name}.record", tableau.record.encode())
+
+    # -- private -------------------------------------------------------------------------------------------------
+    def has_opening(self, name: str) -> bool:
+        return (self.private / f"{name}.opening").exists()
+
+    def save_opening(self, name: str, tableau: StoreTableau) -> None:
+        save_opening(self.private / f"{name}.opening", tableau)
+
+    def load_opening(self, name: str) -> StoreTableau:
+        return load_opening(self.private / f"{name}.opening")
+
+    def write_json(self, name: str, value: Any) -> None:
+        write_private(self.private / name, json.dumps(value, indent=1).encode())
+
+    def read_json(self, name: str) -> Any:
+        path = self.private / name
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise ProvingError(f"{path} is missing; this folder was not prepared by assay train") from None
+        except ValueError as error:
+            raise ProvingError(f"{path} is damaged ({error}); restore it from a backup") from None
