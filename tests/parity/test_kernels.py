@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -180,14 +181,14 @@ def test_contractions(a: int, m: int, b: int) -> None:
     check_parity("combine_rows", inputs.f(m, b), inputs.k(m))
 
 
-@pytest.mark.parametrize("bound_bits", [7, 15, 16, 20, 24, 31, 32, 62])
+@pytest.mark.parametrize("bound_bits", [7, 15, 16, 20, 21, 24, 31, 32, 62])
 def test_contract_of_long_sums_at_the_bound(bound_bits: int) -> None:
-    """All weights p - 1 and all integers at the bound: the sums of halves grow as far as they can."""
-    for sign in (1, -1):
-        x = np.full((1, 3000, 2), sign * 2**bound_bits, dtype=np.int64)
-        expected = (-sign * 2**bound_bits * 3000) % P
-        weights = np.full((2, 3000), P - 1, dtype=np.uint64)
-        for columns in (x, x[:, :, :1]):
+    """Constant weights and all integers at the bound: the sums of halves or limbs grow as far as they can."""
+    for sign, weight, terms in product((1, -1), (P - 1, P // 2, P // 2 - 1, P // 2 + 1, 2**31, 2**63), (2048, 3000)):
+        x = np.full((1, terms, 20), sign * 2**bound_bits, dtype=np.int64)
+        expected = (weight * sign * 2**bound_bits * terms) % P
+        weights = np.full((2, terms), weight, dtype=np.uint64)
+        for columns in (x, x[:, :, :2]):
             assert set(cpu.contract(columns, weights).ravel().tolist()) == {expected}
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 from numba.np.arrayobj import populate_array
 
 _I64 = ir.IntType(64)
@@ -27,8 +27,10 @@ F = types.Array(types.uint64, 1, "C")
 U = types.uint64
 N = types.intp
 
-kernel = numba.njit(cache=True, nogil=True, error_model="numpy")
-inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
+# An intrinsic is called without the typing context that its definition takes; type checkers cannot know.
+intrinsic: Any = _intrinsic
+kernel: Any = numba.njit(cache=True, nogil=True, error_model="numpy")
+inlined: Any = numba.njit(nogil=True, error_model="numpy", inline="always")
 
 
 def table_kernel(*argument_types: Any) -> Any:

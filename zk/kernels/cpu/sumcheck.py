@@ -255,7 +255,9 @@ def _halve(t, out, start, stop):  # type: ignore[no-untyped-def]
 
 def scalar_pairs(parts: list[tuple[int, ...]]) -> list[Scalar]:
     """Add the partial sums of the threads and pair the planes up."""
-    totals = parts[0] if len(parts) == 1 else tuple(sum(column) % MODULUS for column in zip(*parts, strict=True))
+    totals = parts[0]
+    if len(parts) > 1:
+        totals = tuple(sum(column) % MODULUS for column in zip(*parts, strict=True))
     return list(zip(totals[::2], totals[1::2], strict=True))
 
 

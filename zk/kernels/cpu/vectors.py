@@ -10,11 +10,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
-from numba.extending import intrinsic
 
-from zk.kernels.cpu.emit import Word
+from zk.kernels.cpu.emit import Word, intrinsic
 
 LANES = 8
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
