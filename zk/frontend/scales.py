@@ -89,7 +89,8 @@ def fit_windows(scales: Scales, loss: str, maxima: Maxima, target_max: float, he
 
 def unsigned_bits(value: float, scale: int) -> int:
     """Bits of the integer that stands for `value` at `scale`."""
-    return math.ceil(value * 2.0**scale + 0.5).bit_length() if math.isfinite(value) else 1 << 20
+    scaled = value * 2.0**scale + 0.5
+    return math.ceil(scaled).bit_length() if scaled < 2.0**60 else 64  # far beyond any window
 
 
 def feature_bits(largest: float, s_x: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ the integer run up to float64 noise.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from zk.protocol.order import batch_order, initial_values
 from zk.protocol.programs.spec import TrainingSpec
 
 BLOCK_STEPS = 128
+DIVERGED = 2.0**40
 
 
 @dataclass
@@ -32,7 +34,13 @@ class Maxima:
 
     def raise_to(self, name: str, values: FloatArray) -> None:
         if values.size:
-            setattr(self, name, max(getattr(self, name), float(values.max()), -float(values.min())))
+            high, low = float(values.max()), float(values.min())
+            known = getattr(self, name)
+            # A NaN must not pass unseen: it compares false with everything.
+            setattr(self, name, max(known, high, -low) if math.isfinite(high - low) else math.inf)
+
+    def have_diverged(self) -> bool:
+        return max(self.hidden, self.gradient, self.gap, self.output, self.weight) > DIVERGED
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def run_float(
             for more in (features, *observe):
                 network.forward(more)
             network.observe_weights()
-            if not np.isfinite(network.maxima.output + network.maxima.weight):
+            if network.maxima.have_diverged():
                 raise PlanError(
                     f"training diverges within {first + count} steps; lower training.learning_rate "
                     f"(now {rate * spec.batch:g}) or set dataset.standardise = true"
