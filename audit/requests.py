@@ -20,6 +20,8 @@ FORMAT = "assay-request/1"
 NONCE_BYTES = 32
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_NAME_CHARS = 63
+# Seconds a provider's agent may hold a request without renewing its claim.
+MIN_LEASE_S, MAX_LEASE_S = 2, 3600
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?\Z")
 _HEX32 = re.compile(r"[0-9a-f]{64}\Z")

@@ -11,6 +11,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from api.cli.exits import CommandError, Exit
 from api.cli.table import COMMANDS, Entry
+from api.errors import ServiceError
+from audit.errors import AuditError, NotFoundError
+
+_EXIT_OF_STATUS = {401: Exit.UNAUTHORISED, 403: Exit.UNAUTHORISED, 404: Exit.NOT_FOUND}
 
 # Groups that a base installation may lack, and the module whose absence says so.
 _GROUP_OF_MODULE = {
@@ -115,6 +119,12 @@ def main(argv: list[str] | None = None) -> None:
         app(sys.argv[1:] if argv is None else argv, prog_name="assay")
     except CommandError as error:
         _fail(error.message, error.code)
+    except ServiceError as error:
+        _fail(error.detail, _EXIT_OF_STATUS.get(error.status, Exit.OPERATIONAL))
+    except NotFoundError as error:
+        _fail(str(error), Exit.NOT_FOUND)
+    except AuditError as error:
+        _fail(str(error), Exit.OPERATIONAL)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", Exit.OPERATIONAL)

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Caller, Service
 from api.shapes import show_audit
+from audit.requests import MAX_LEASE_S, MIN_LEASE_S
 from audit.service import parse_audit_id
-from audit.store.audits import MAX_LEASE_S, MIN_LEASE_S
 
 router = APIRouter(tags=["work"])
 

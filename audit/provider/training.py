@@ -74,7 +74,8 @@ def choose_profile(spec: TrainingSpec, n_steps: int) -> StoreProfile:
 
 
 def prepare(config_text: str, base: Path, folder: RunFolder, progress: Progress = silent) -> None:
-    """Load, plan, commit the dataset and register the run. Does nothing if this very configuration is prepared already."""
+    """Load, plan, commit the dataset and register the run. Does nothing if this very configuration is prepared
+    already."""
     digest = hashlib.sha256(config_text.encode()).hexdigest()
     if (folder.private / "plan.json").exists():
         if folder.read_json("plan.json")["config_sha256"] != digest:

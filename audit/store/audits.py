@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 from audit.errors import ConflictError, ForbiddenError, NotFoundError
 from audit.evidence import Manifest, compute_manifest_digest, manifest_to_json
 from audit.registry import Outcome
-from audit.requests import AuditRequest
+from audit.requests import MAX_LEASE_S, MIN_LEASE_S, AuditRequest
 from audit.store.engine import for_update, now_ms
 from audit.store.models import Audit, Event
 
 FINAL_STATES = ("done", "cancelled", "failed")
-MIN_LEASE_S, MAX_LEASE_S = 5, 3600
+
 MAX_ATTEMPTS = 16
 MAX_PAGE = 200
 MAX_EVENTS = 10_000

@@ -41,11 +41,7 @@ def forbidden_imports(source: str, package: str, allowed_packages: tuple[str, ..
         if name.split(".")[0] not in sys.stdlib_module_names or name.split(".")[0] == "importlib":
             found.append(name)
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in {"__import__", "exec", "eval"}
-        ):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"__import__", "exec", "eval"}:
             found.append(f"{node.func.id}()")
     return found
 

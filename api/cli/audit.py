@@ -1,0 +1,118 @@
+"""`assay audit`: request, list, show, watch, cancel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.exits import CommandError, Exit, exit_for_verdict
+from api.cli.options import DEFAULT_URL, Json, KeyFile, ProviderName, Url, emit, emit_line, read_api_key, table
+from api.client import ServiceClient
+from audit.requests import Subject, new_request
+
+audit = typer.Typer(help="Request, list, show, watch and cancel audits.")
+_COLUMNS = ("id", "state", "verdict", "kind", "provider", "auditor", "created_at")
+AuditId = Annotated[str, typer.Argument(metavar="AUDIT_ID", help="Id of the audit.")]
+
+
+@audit.callback(invoke_without_command=True)
+def bare(context: typer.Context) -> None:
+    """Request, list, show, watch and cancel audits. Without a subcommand: list."""
+    if context.invoked_subcommand is None:
+        list_audits()
+
+
+@audit.command("request")
+def request_audit(
+    provider: ProviderName,
+    kind: Annotated[str, typer.Option("--kind", help="Kind of audit; `assay audit kinds` lists them.")],
+    run: Annotated[str | None, typer.Option("--run", help="Id of the published run to audit.")] = None,
+    commitment: Annotated[str | None, typer.Option("--commitment", help="Digest of the commitment to audit.")] = None,
+    params: Annotated[str, typer.Option("--params", help="Parameters as JSON, or @FILE.")] = "{}",
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for the verdict.")] = False,
+    url: Url = DEFAULT_URL,
+    api_key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask a provider for a proof about a run or a commitment."""
+    if (run is None) == (commitment is None):
+        raise CommandError("name what to audit: either --run or --commitment", Exit.USAGE)
+    subject = Subject("run", run) if run is not None else Subject("commitment", commitment or "")
+    with ServiceClient(url, read_api_key(api_key_file)) as client:
+        request = new_request(client.whoami()["owner"], provider, subject, kind, _read_params(params))
+        made = client.create_audit(request)
+        if not watch:
+            emit(made, as_json, f"{made['id']}\nnext: assay audit watch {made['id']} --url {url}")
+            return
+        _follow(client, made["id"], as_json)
+
+
+def _read_params(text: str) -> dict[str, Any]:
+    source = Path(text[1:]).read_text() if text.startswith("@") else text
+    try:
+        value = json.loads(source)
+    except ValueError as error:
+        raise CommandError(f"--params is not JSON: {error}", Exit.USAGE) from error
+    if not isinstance(value, dict):
+        raise CommandError("--params must be a JSON object", Exit.USAGE)
+    return value
+
+
+@audit.command("list")
+def list_audits(
+    provider: Annotated[str | None, typer.Option("--provider", help="Only audits of this provider.")] = None,
+    auditor: Annotated[str | None, typer.Option("--auditor", help="Only audits of this auditor.")] = None,
+    state: Annotated[str | None, typer.Option("--state", help="Only audits in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 50,
+    url: Url = DEFAULT_URL,
+    as_json: Json = False,
+) -> None:
+    """List audits, newest first."""
+    with ServiceClient(url) as client:
+        rows = client.list_audits(provider=provider, auditor=auditor, state=state, limit=limit)
+    emit(rows, as_json, table(rows, _COLUMNS, "no audits"))
+
+
+@audit.command("kinds")
+def list_kinds(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """List the kinds of audit the service offers."""
+    with ServiceClient(url) as client:
+        rows = client.show_service()["kinds"]
+    emit(rows, as_json, table(rows, ("name", "title"), "this service offers no kind of audit"))
+
+
+@audit.command("show")
+def show_audit(audit_id: AuditId, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Show one audit."""
+    with ServiceClient(url) as client:
+        found = client.show_audit(audit_id)
+    shown = ("id", "state", "verdict", "detail", "kind", "provider", "auditor", "request_sha256", "created_at")
+    emit(found, as_json, "\n".join(f"{name:<15} {found[name]}" for name in shown if found[name] is not None))
+
+
+@audit.command("watch")
+def watch_audit(audit_id: AuditId, url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+    """Print events as they happen; the exit code is the verdict's."""
+    with ServiceClient(url) as client:
+        _follow(client, audit_id, as_json)
+
+
+def _follow(client: ServiceClient, audit_id: str, as_json: bool) -> None:
+    for event in client.watch_audit(audit_id):
+        details = " ".join(f"{name}={value}" for name, value in event["data"].items())
+        emit_line(event, as_json, f"{event['at']}  {event['type']:<18} {details}".rstrip())
+    found = client.show_audit(audit_id)
+    if found["state"] != "done":
+        raise CommandError(f"audit {audit_id} is {found['state']}: {found['detail'] or 'no report'}")
+    raise typer.Exit(exit_for_verdict(found["verdict"]))
+
+
+@audit.command("cancel")
+def cancel_audit(audit_id: AuditId, url: Url = DEFAULT_URL, api_key_file: KeyFile = None, as_json: Json = False) -> None:
+    """Cancel an audit; again is harmless."""
+    with ServiceClient(url, read_api_key(api_key_file)) as client:
+        found = client.cancel_audit(audit_id)
+    emit(found, as_json, f"{found['id']} is {found['state']}")

@@ -1,0 +1,68 @@
+"""Options that several commands share, and how they print: data on stdout, messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.exits import CommandError, Exit
+
+KEY_VARIABLE = "ASSAY_API_KEY"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Url = Annotated[str, typer.Option("--url", envvar="ASSAY_URL", help="Address of the service.")]
+Data = Annotated[Path, typer.Option("--data", envvar="ASSAY_DATA", help="The service's own folder (mode 0700).")]
+Database = Annotated[
+    str | None,
+    typer.Option("--database", envvar="ASSAY_DATABASE", help="postgresql://... or sqlite:///...; default: a file in --data."),
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--api-key-file", help=f"File that holds the API key; otherwise {KEY_VARIABLE} is read."),
+]
+ProviderName = Annotated[str, typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider.")]
+SigningKey = Annotated[
+    Path,
+    typer.Option("--key", envvar="ASSAY_PROVIDER_KEY", help="The provider's signing key; made there when absent."),
+]
+DEFAULT_DATA = Path("assay-service")
+DEFAULT_SIGNING_KEY = Path("~/.config/assay/provider.key")
+
+
+def read_api_key(file: Path | None, *, needed: bool = True) -> str | None:
+    """The API key from a file or the environment; never from the command line, which others can see."""
+    key = file.read_text().strip() if file is not None else os.environ.get(KEY_VARIABLE, "").strip()
+    if not key and needed:
+        raise CommandError(f"an API key is needed: set {KEY_VARIABLE} or give --api-key-file", Exit.UNAUTHORISED)
+    return key or None
+
+
+def emit(data: Any, as_json: bool, text: str) -> None:
+    """Print `data` as JSON, or `text` for people."""
+    print(json.dumps(data, indent=2) if as_json else text, flush=True)
+
+
+def emit_line(data: Any, as_json: bool, text: str) -> None:
+    """Like `emit`, one JSON value a line, for streams."""
+    print(json.dumps(data) if as_json else text, flush=True)
+
+
+def say(message: str) -> None:
+    """A message for people, on stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def table(rows: list[dict[str, Any]], columns: tuple[str, ...], empty: str) -> str:
+    """Rows as aligned text."""
+    if not rows:
+        return empty
+    cells = [[str(row.get(column) if row.get(column) is not None else "-") for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *cells]) for i in range(len(columns))]
+    lines = ["  ".join(word.ljust(width) for word, width in zip(line, widths)) for line in [list(columns), *cells]]
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,95 @@
+"""kill -9 of the worker and of the whole service: jobs resume, results are the same, nothing is done twice."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from api.agent import Agent
+from audit.requests import Subject, new_request
+from tests.integration.conftest import PublishedRun, ServiceProcesses
+from tests.integration.service_process import build_test_registry
+
+Publish = Callable[..., PublishedRun]
+
+
+def _submit_slow(service: ServiceProcesses, run: PublishedRun, trace: Path, delay_s: float) -> str:
+    auditor = service.client("auditor", "alice")
+    params = {"sha256": hashlib.sha256(b"secret").hexdigest(), "delay_s": delay_s, "trace": str(trace)}
+    audit = auditor.create_audit(new_request("alice", run.provider, Subject("run", run.run_id), "test.preimage", params))
+    agent = Agent(run.client, run.provider, build_test_registry(), {run.run_id: run.folder})
+    assert [result.result for result in agent.answer_open()] == ["submitted"]
+    return str(audit["id"])
+
+
+def _wait_for_begun(trace: Path, times: int) -> None:
+    deadline = time.monotonic() + 60
+    while not (trace.exists() and len(trace.read_text().splitlines()) >= times):
+        assert time.monotonic() < deadline, "the check did not begin"
+        time.sleep(0.05)
+
+
+def test_a_killed_worker_is_resumed_by_itself(processes: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
+    service = processes.start(worker=None)
+    service.start_worker("one")
+    run = publish(service)
+    trace = tmp_path / "trace"
+    audit_id = _submit_slow(service, run, trace, 2)
+    _wait_for_begun(trace, 1)
+    service.kill("one")
+    assert service.client("auditor", "bob").show_audit(audit_id)["state"] == "checking"
+    service.start_worker("one")
+    events = list(service.client("auditor", "bob").watch_audit(audit_id))
+    assert [event["type"] for event in events] == ["requested", "claimed", "evidence_received", "done"]
+    assert len(trace.read_text().splitlines()) == 2  # begun twice, counted once
+
+
+def test_a_dead_workers_jobs_are_taken_over_by_another(processes: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
+    service = processes.start(worker=None)
+    service.start_worker("one")
+    run = publish(service)
+    trace = tmp_path / "trace"
+    audit_id = _submit_slow(service, run, trace, 2)
+    _wait_for_begun(trace, 1)
+    service.start_worker("two")
+    service.kill("one")
+    events = list(service.client("auditor", "bob").watch_audit(audit_id))
+    assert [event["type"] for event in events] == ["requested", "claimed", "evidence_received", "done"]
+
+
+def test_a_killed_service_comes_back_with_the_same_report(processes: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
+    """The report after a crash equals, byte for byte, the one that a check without a crash makes."""
+    service = processes.start()
+    run = publish(service)
+    trace = tmp_path / "trace"
+    audit_id = _submit_slow(service, run, trace, 1)
+    _wait_for_begun(trace, 1)
+    service.kill("serve")
+    service.start()
+    reader = service.client("auditor", "bob")
+    assert list(reader.watch_audit(audit_id))[-1]["type"] == "done"
+    first = reader.read_report(audit_id)
+    service.kill("serve")
+    with sqlite3.connect(service.data / "assay.db") as database:  # put the job back to where it began
+        database.execute("UPDATE audits SET state='checking', report_sha256=NULL, verdict=NULL WHERE id=?", (audit_id,))
+        database.execute("UPDATE workflow_status SET status='PENDING' WHERE workflow_uuid LIKE ?", (f"audit-{audit_id}%",))
+        database.execute("DELETE FROM operation_outputs WHERE workflow_uuid LIKE ?", (f"audit-{audit_id}%",))
+    database.close()
+    service.start()
+    reader = service.client("auditor", "carol")
+    assert list(reader.watch_audit(audit_id))[-1]["type"] == "done"
+    assert reader.read_report(audit_id) == first
+
+
+def test_no_job_state_decodes_as_pickle(service: ServiceProcesses, publish: Publish) -> None:
+    publish(service)
+    with sqlite3.connect(service.data / "assay.db") as database:
+        rows = database.execute("SELECT serialization, inputs, output, error FROM workflow_status").fetchall()
+    database.close()
+    assert rows
+    for serialization, *values in rows:
+        assert serialization == "portable_json"
+        assert all(value is None or value[0] in '[{"tfn0123456789' for value in values)
