@@ -18,16 +18,14 @@ from zk.kernels.cpu.gkr import gkr_fold, gkr_round, gkr_up
 from zk.kernels.cpu.ntt import encode, evaluate_points, intt, ntt
 from zk.kernels.cpu.sumcheck import (
     eq_halve,
-    eq_table,
     fold,
     fold_f,
-    outer,
-    outer_add,
     round2,
     round2_f,
     round3,
     round3_ff,
 )
+from zk.kernels.cpu.tables import eq_table, outer, outer_add
 
 __all__ = [
     "combine_rows",
