@@ -62,7 +62,8 @@ Vec = Eq | Ones | Unit | Weights | Mapped | Gathered
 class MatrixMap(Protocol):
     """A public square matrix on one dimension."""
 
-    dim: str
+    @property
+    def dim(self) -> str: ...
 
     def transpose(self, values: list[K]) -> list[K]: ...
 

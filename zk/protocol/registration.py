@@ -16,7 +16,7 @@ MAX_REGISTRATION_BYTES = 4096
 MAX_TOTAL_STEPS = 1 << 40
 PUBLIC_INIT = b"zkaudit/v1/public-init"
 SELF_MADE_CHAIN = hashlib.sha256(b"zkaudit/v1/self-made-beacon").digest()
-RANGE_WIDTHS = (0, 32, 48)
+RANGE_WIDTHS = (0, 32, 40, 48)
 
 
 @dataclass(frozen=True)

@@ -252,7 +252,7 @@ class _Compiler:
                 publics.append((functional, name))
             elif isinstance(tensor, Stored):
                 stored.append((functional, name))
-            else:
+            elif isinstance(tensor, Product):
                 products.append((functional, tensor))
         if not stored and len(products) == 1:
             functional, product = products[0]

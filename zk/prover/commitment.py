@@ -42,7 +42,7 @@ class Tree:
 def hash_columns(encoded: Array, salt_bytes: bytes, tag: bytes) -> Tree:
     """Leaves and Merkle levels; the byte formats are those of `zk.protocol.hashing.leaf_digest`."""
     n_columns, n_values = encoded.shape
-    data = memoryview(np.ascontiguousarray(encoded).astype("<u8", copy=False)).cast("B")
+    data = np.ascontiguousarray(encoded).astype("<u8", copy=False).data.cast("B")
     width, step = 8 * n_values, 8 * BAND_ROWS
     sha, pack = hashlib.sha256, struct.pack
     leaves = []

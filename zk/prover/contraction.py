@@ -130,13 +130,13 @@ class Contractor:
         pending = sorted((dim for dim in left if dim in closed), key=lambda dim: -self._sizes[dim])
         table = None
         for dim in pending:
-            at, vec = left.index(dim), self._vectors.dense(closed[dim], self._sizes[dim])
+            at, weights_k = left.index(dim), self._vectors.dense(closed[dim], self._sizes[dim])
             shape = tuple(self._sizes[d] for d in left)
             a, b = int(np.prod(shape[:at], dtype=np.int64)), int(np.prod(shape[at + 1 :], dtype=np.int64))
             if table is None:
-                table = kernels.contract(np.ascontiguousarray(values).reshape(a, shape[at], b), vec)
+                table = kernels.contract(np.ascontiguousarray(values).reshape(a, shape[at], b), weights_k)
             else:
-                table = kernels.contract_k(table.reshape(2, a, shape[at], b), vec)
+                table = kernels.contract_k(table.reshape(2, a, shape[at], b), weights_k)
             left.remove(dim)
         if table is None:
             table = from_integers(np.ascontiguousarray(values))

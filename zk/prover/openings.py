@@ -45,7 +45,7 @@ def save_opening(path: Path, tableau: StoreTableau) -> None:
     }
     buffer = io.BytesIO()
     arrays = {f"tensor_{name}": values for name, values in tableau.tensors.items()}
-    np.savez_compressed(buffer, head=np.frombuffer(json.dumps(head).encode(), dtype=np.uint8), **arrays)
+    np.savez_compressed(buffer, head=np.frombuffer(json.dumps(head).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     write_private(path, buffer.getvalue())
 
 

@@ -61,28 +61,6 @@ class AuditSummary:
     origins: dict[str, str]
 
 
-@dataclass
-class BundleVerdict:
-    """Result of `verify_bundle`. `verified` holds the accepted proofs by name."""
-
-    checks: list[Check] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=list)
-    runs: list[RunSummary] = field(default_factory=list)
-    audits: list[AuditSummary] = field(default_factory=list)
-    verified: dict[str, Verified] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> str:
-        if any(check.ok is False for check in self.checks):
-            return REFUTED
-        if not self.checks or any(check.ok is None for check in self.checks):
-            return INCONCLUSIVE
-        return HOLDS
-
-    def add(self, identifier: str, ok: bool | None, detail: str) -> None:
-        self.checks.append(Check(identifier, ok, detail))
-
-
 class Links:
     """Records that hold the same message, by accepted REFRESH proofs (union-find)."""
 
@@ -103,6 +81,29 @@ class Links:
         return self.canonical(a) == self.canonical(b)
 
 
+@dataclass
+class BundleVerdict:
+    """Result of `verify_bundle`. `verified` holds the accepted proofs by name, `links` the refreshes among them."""
+
+    checks: list[Check] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    runs: list[RunSummary] = field(default_factory=list)
+    audits: list[AuditSummary] = field(default_factory=list)
+    verified: dict[str, Verified] = field(default_factory=dict)
+    links: Links = field(default_factory=lambda: Links(()))
+
+    @property
+    def verdict(self) -> str:
+        if any(check.ok is False for check in self.checks):
+            return REFUTED
+        if not self.checks or any(check.ok is None for check in self.checks):
+            return INCONCLUSIVE
+        return HOLDS
+
+    def add(self, identifier: str, ok: bool | None, detail: str) -> None:
+        self.checks.append(Check(identifier, ok, detail))
+
+
 def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVerdict:
     """Check every proof and how they fit together. Never raises for hostile bytes; the order of `pairs` is irrelevant."""
     out = BundleVerdict()
@@ -114,7 +115,7 @@ def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVe
             continue
         out.verified[name] = result
         out.add(f"proof.{name}", True, _describe(result))
-    links = Links(out.verified.values())
+    links = out.links = Links(out.verified.values())
     _establish(out, links)
     _check_runs(out, links)
     _collect_audits(out, links)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.zk.execution_cases import Case, make_case
 from tests.unit.zk.ir_evaluator import check_program
-from zk.protocol.errors import ProgramError, ProvingError, WindowError
+from zk.protocol.errors import ProvingError, WindowError
 from zk.protocol.ir import Program
 from zk.protocol.programs.dataset import (
     DatasetSpec,
@@ -119,12 +119,7 @@ def test_dataset_rows_must_be_one_hot():
         dataset_tensors(case.spec.data, case.features, case.targets)
 
 
-ZERO = pytest.param(
-    0, marks=pytest.mark.xfail(raises=ProgramError, strict=True, reason="the program declares a term with coefficient 0")
-)
-
-
-@pytest.mark.parametrize("threshold", [-4096, -100, ZERO, 37, 4096])
+@pytest.mark.parametrize("threshold", [-4096, -100, 0, 37, 4096])
 def test_predicate_count(threshold):
     case = make_case((7, 6, 3), "softmax_ce")
     spec, dataset = _grouped(case, 0)
