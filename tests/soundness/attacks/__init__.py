@@ -1,0 +1,1 @@
+"""Attacks on the proof system, one file an idea. Each fails while the defect it shows exists."""
