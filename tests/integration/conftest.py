@@ -97,10 +97,12 @@ def processes(tmp_path: Path) -> Iterator[ServiceProcesses]:
     found.stop()
 
 
-@pytest.fixture
-def service(processes: ServiceProcesses) -> ServiceProcesses:
-    """A service on SQLite with a worker inside."""
-    return processes.start()
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcesses]:
+    """A service on SQLite with a worker inside, shared by the tests that do not kill it."""
+    found = ServiceProcesses(tmp_path_factory.mktemp("shared") / "service")
+    yield found.start()
+    found.stop()
 
 
 @pytest.fixture
@@ -159,7 +161,8 @@ class PublishedRun:
 def publish(tmp_path: Path) -> Callable[..., PublishedRun]:
     """Publish a run of a provider to a service and wait for its verification."""
 
-    def publish_one(service: ServiceProcesses, provider: str = "acme", secret: bytes = b"secret") -> PublishedRun:
+    def publish_one(service: ServiceProcesses, name: str = "acme", secret: bytes = b"secret") -> PublishedRun:
+        provider = f"{name}-{uuid.uuid4().hex[:8]}"  # a name of its own: tests share a service
         folder, key = tmp_path / f"run-{provider}", PrivateKey.generate()
         run_id = write_run(folder, secret)
         client = service.client("provider", provider)

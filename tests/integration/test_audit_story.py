@@ -124,7 +124,7 @@ def test_nobody_else_can_publish_in_a_providers_name(service: ServiceProcesses, 
         publish_run(service.client("provider", "mallory"), run.folder, run.provider, PrivateKey.generate())
     assert taken.value.status == 409
     with pytest.raises(ServiceError) as other_key:
-        publish_run(service.client("provider", "acme"), run.folder, run.provider, PrivateKey.generate())
+        publish_run(service.client("provider", run.provider), run.folder, run.provider, PrivateKey.generate())
     assert other_key.value.status == 409
 
 
