@@ -26,12 +26,12 @@ _VERIFY = "Verify (anyone)"
 _OPERATE = "Run a service (operator)"
 
 COMMANDS: dict[str, Entry] = {
-    "demo": Entry("api.cli.zk_commands", "demo", "The whole story on bundled data, ending in an offline verification.", _VERIFY),
-    "verify": Entry("api.cli.zk_commands", "verify", "Verify commitments, segments, runs, evidence or reports offline.", _VERIFY),
-    "commit": Entry("api.cli.zk_commands", "commit", "Commit to a dataset or a model without revealing it.", _PROVE),
-    "estimate": Entry("api.cli.zk_commands", "estimate", "Time, memory and proof size of a run, before it starts.", _PROVE),
-    "train": Entry("api.cli.zk_commands", "train", "Train in exact integers and prove every step; resumes after a kill.", _PROVE),
-    "prove": Entry("api.cli.zk_commands", "prove", "Prove the segments of a run that have no proof yet.", _PROVE),
+    "demo": Entry("api.cli.demo", "demo", "The whole story on bundled data, ending in an offline verification.", _VERIFY),
+    "verify": Entry("api.cli.verify", "verify", "Verify commitments, segments, runs, evidence or reports offline.", _VERIFY),
+    "commit": Entry("api.cli.commit", "commit", "Commit to a dataset or a model without revealing it.", _PROVE),
+    "estimate": Entry("api.cli.estimate", "estimate", "Time, memory and proof size of a run, before it starts.", _PROVE),
+    "train": Entry("api.cli.train", "train", "Train in exact integers and prove every step; resumes after a kill.", _PROVE),
+    "prove": Entry("api.cli.train", "prove", "Prove the segments of a run that have no proof yet.", _PROVE),
     "publish": Entry("api.cli.publish", "publish", "Upload the public half of a run to a service.", _SERVICE),
     "audit": Entry("api.cli.audit", "audit", "Request, list, show, watch and cancel audits.", _SERVICE),
     "provider": Entry("api.cli.provider", "provider", "Register a provider key and answer audit requests.", _SERVICE),

@@ -6,9 +6,11 @@ nobody can forge a proof with either.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,9 @@ class RunFolder:
         self._ledger: Ledger | None = None
 
     def create(self) -> RunFolder:
+        """Make the folders. Raises `ProvingError` where a `public/` lies that this provider did not make."""
+        if self.public.is_dir() and not self.private.is_dir():
+            raise ProvingError(f"{self.root} holds a public/ but no private/ folder; choose another folder for --out")
         try:
             for folder in (self.public / "proofs", self.public / "commitments"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -45,6 +50,22 @@ class RunFolder:
         if not self.private.is_dir():
             raise ProvingError(f"{self.root} is not a run folder of this provider (no private/ inside)")
         return self
+
+    @contextmanager
+    def locked(self) -> Iterator[RunFolder]:
+        """Hold the folder against other processes, and sweep what a killed one left half-written.
+
+        Creates the folder. Raises `ProvingError` if another process holds it.
+        """
+        self.create()
+        with open(self.private / "run.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ProvingError(f"another process is working on {self.root}; wait for it, or stop it first") from None
+            for half_written in self.public.rglob("*.tmp"):
+                half_written.unlink(missing_ok=True)
+            yield self
 
     @property
     def ledger(self) -> Ledger:
@@ -62,7 +83,15 @@ class RunFolder:
         self.write_public(f"proofs/{proven.name}.stmt", proven.statement.encode())
 
     def read_statement(self, name: str) -> bytes:
-        return (self.public / "proofs" / f"{name}.stmt").read_bytes()
+        return self.read_public(f"proofs/{name}.stmt")
+
+    def read_public(self, name: str) -> bytes:
+        """A file of the public half. Raises `ProvingError` naming the file that is missing."""
+        path = self.public / name
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ProvingError(f"{path} cannot be read ({error.strerror}); run assay train on this folder again") from None
 
     def pairs(self) -> Iterator[tuple[str, bytes, bytes]]:
         """(name, statement, proof) of every complete pair, by name."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from zk.protocol.errors import VerificationError
@@ -27,18 +28,20 @@ from zk.verifier.files import Collected
 EXIT_OF_VERDICT = {HOLDS: 0, REFUTED: 3, INCONCLUSIVE: 5}
 MARKS = {True: "ok", False: "FAILED", None: "missing"}
 MAX_SHOWN_VALUES = 256
+MAX_PRINTED_VALUES = 64
 MAX_LINE = 400
 UNSIGNED = "report envelopes were not checked here: their signatures need `assay verify`; only the proofs inside count"
 
 
 @dataclass
 class Report:
-    """Verdict, checks and conditions of one call; `facts` are further members of the JSON answer."""
+    """Verdict, checks and conditions of one call; `facts` are further members of the JSON answer,
+    `notes` further lines of the text."""
 
     checks: list[Check] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
-    budget: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -61,14 +64,14 @@ class Report:
         }
 
     def lines(self) -> list[str]:
-        """Text for people: one numbered line a check, then budget, conditions and verdict."""
+        """Text for people: one numbered line a check, then public outputs, error budget, conditions and verdict."""
         width = min(40, max((len(check.id) for check in self.checks), default=0))
         out = [
             f"{number:3d}  {MARKS[check.ok]:<7}  {clean(check.id):<{width}}  {clean(check.detail)}"
             for number, check in enumerate(self.checks, start=1)
         ]
-        if self.budget:
-            out += ["", *self.budget]
+        if self.notes:
+            out += ["", *(clean(line) for line in self.notes)]
         out += ["", "conditions"] + ([f"  - {clean(sentence)}" for sentence in self.conditions] or ["  none"])
         return [*out, "", f"verdict: {self.verdict}"]
 
@@ -97,6 +100,7 @@ def verify_collected(files: Collected, *, allow_toy: bool = False) -> Report:
     if files.signed:
         out.conditions.append(UNSIGNED)
     out.facts = {"runs": [_show_run(run) for run in bundle.runs], "audits": _show_audits(bundle), "commitments": records}
+    out.notes += _audit_lines(bundle)
     _add_budget(out, bundle)
     return out
 
@@ -200,15 +204,25 @@ def _show_audits(bundle: BundleVerdict) -> list[dict[str, Any]]:
     return out
 
 
+def _audit_lines(bundle: BundleVerdict) -> list[str]:
+    out = []
+    for audit in bundle.audits:
+        out.append(f"audit {clean(audit.name)}: {audit.family}, asked by {clean(audit.auditor)}, nonce {audit.nonce.hex()}")
+        for key, values in audit.publics.items():
+            shown = " ".join(map(str, values)) if len(values) <= MAX_PRINTED_VALUES else f"{len(values)} integers"
+            out.append(f"  {key} = {shown}")
+    return [*out, ""] if out else out
+
+
 def _add_budget(out: Report, bundle: BundleVerdict) -> None:
     """The proof with the largest error, and the union over all proofs of the set."""
     if not bundle.verified:
         return
     name, worst = min(bundle.verified.items(), key=lambda item: (item[1].budget.bits, item[0]))
-    total = bits_of(sum(item.budget.worst_round for item in bundle.verified.values()))
+    total = bits_of(sum((item.budget.worst_round for item in bundle.verified.values()), Fraction(0)))
     terms = {term: round(bits_of(error), 2) for term, error in worst.budget.terms if error}
     out.facts["error_budget"] = {"proof": clean(name), "bits": round(worst.budget.bits, 2), "terms": terms}
     out.facts["error_budget"]["bits_all_proofs"] = round(total, 2)
-    out.budget = [f"error budget a random-oracle query (largest: {clean(name)})"]
-    out.budget += [f"  {line}" for line in worst.budget.lines()]
-    out.budget.append(f"  {'all proofs of this set together':34s} 2^-{total:.1f}")
+    out.notes += [f"error budget a random-oracle query (largest: {clean(name)})"]
+    out.notes += [f"  {line}" for line in worst.budget.lines()]
+    out.notes.append(f"  {'all proofs of this set together':34s} 2^-{total:.1f}")
