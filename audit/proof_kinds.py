@@ -1,8 +1,9 @@
-"""Audits answered with zero-knowledge proofs about a provider's run: training, accuracy, histograms, counts, nearest row.
+"""Audits answered with zero-knowledge proofs about a provider's run: training, accuracy, histograms, counts, nearest
+row.
 
-Every answer is one AUDIT statement whose auditor nonce is the digest of the request, so that it answers this request and
-no other, together with the proofs that establish what it relies on. Checking needs the standard library and `zk.verifier`
-only; answering imports the prover.
+Every answer is one AUDIT statement whose auditor nonce is the digest of the request, so that it answers this request
+and no other, together with the proofs that establish what it relies on. Checking needs the standard library and
+`zk.verifier` only; answering imports the prover.
 """
 
 from __future__ import annotations
@@ -282,7 +283,5 @@ def _find_audit(bundle: BundleVerdict) -> AuditSummary:
 
 
 def _outcome(bundle: BundleVerdict, outputs: dict[str, Any]) -> Outcome:
-    checks = tuple(
-        Check(item.id, bool(item.ok), item.detail if item.ok is not None else f"missing: {item.detail}") for item in bundle.checks
-    )
+    checks = tuple(Check(item.id, item.ok, item.detail) for item in bundle.checks)
     return Outcome(bundle.verdict, checks, outputs, tuple(bundle.conditions))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from audit.errors import RequestError
 
 FORMAT = "assay-request/1"
 NONCE_BYTES = 32
-MAX_REQUEST_BYTES = 8 * 1024 * 1024
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
 MAX_NAME_CHARS = 63
 # Seconds a provider's agent may hold a request without renewing its claim.
 MIN_LEASE_S, MAX_LEASE_S = 2, 3600

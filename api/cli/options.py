@@ -17,7 +17,7 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Url = Annotated[str, typer.Option("--url", envvar="ASSAY_URL", help="Address of the service.")]
-Data = Annotated[Path, typer.Option("--data", envvar="ASSAY_DATA", help="The service's own folder (mode 0700).")]
+Data = Annotated[Path, typer.Option("--data", envvar="ASSAY_SERVICE_DATA", help="The service's own folder (mode 0700).")]
 Database = Annotated[
     str | None,
     typer.Option("--database", envvar="ASSAY_DATABASE", help="postgresql://... or sqlite:///...; default: a file in --data."),

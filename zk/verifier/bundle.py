@@ -14,6 +14,8 @@ Verdict: "refuted" if a proof is refused or two proofs contradict each other, "i
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -109,7 +111,7 @@ def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVe
     out = BundleVerdict()
     for name, statement, proof in sorted(pairs):
         try:
-            result = verify(statement, proof, allow_toy=allow_toy)
+            result = _verify_once(statement, proof, allow_toy)
         except VerificationError as error:
             out.add(f"proof.{name}", False, f"{error.kind}: {error}")
             continue
@@ -120,6 +122,21 @@ def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVe
     _check_runs(out, links)
     _collect_audits(out, links)
     return out
+
+
+REMEMBERED = 256
+_remembered: OrderedDict[bytes, Verified] = OrderedDict()
+
+
+def _verify_once(statement: bytes, proof: bytes, allow_toy: bool) -> Verified:
+    """`verify`, remembering accepted pairs of this process by the SHA-256 of both: verification is a pure function."""
+    key = hashlib.sha256(hashlib.sha256(statement).digest() + hashlib.sha256(proof).digest() + bytes([allow_toy])).digest()
+    if key not in _remembered:
+        result = verify(statement, proof, allow_toy=allow_toy)
+        while len(_remembered) >= REMEMBERED:
+            _remembered.popitem(last=False)
+        _remembered[key] = result
+    return _remembered[key]
 
 
 def _describe(result: Verified) -> str:
