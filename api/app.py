@@ -39,8 +39,14 @@ def create_app(runtime: Runtime) -> FastAPI:
         yield
         app.state.stopping = True
 
-    app = FastAPI(title="Assay", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.openapi_url = "/v1/openapi.json"
+    app = FastAPI(
+        title="Assay",
+        version=_version(),
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.runtime, app.state.stopping = runtime, False
     for module in (providers, runs, blobs, audits, work, reports, keys):
         app.include_router(module.router, prefix="/v1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
@@ -40,16 +42,17 @@ class BodyLimit:
                 raise _TooLarge
             return message
 
-        async def noted_send(message: Message) -> None:
+        async def guarded_send(message: Message) -> None:
+            """Whatever the application makes of the interruption, 413 is what goes out."""
             nonlocal started
-            started = True
-            await send(message)
+            if seen <= bound or started:
+                started = True
+                await send(message)
 
-        try:
-            await self._app(scope, bounded_receive, noted_send)
-        except _TooLarge:
-            if not started:
-                await answer(scope, receive, send)
+        with suppress(_TooLarge):
+            await self._app(scope, bounded_receive, guarded_send)
+        if seen > bound and not started:
+            await answer(scope, receive, send)
 
 
 def _declared_length(scope: Scope) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from api.database import open_store
 from api.settings import Settings
 from audit.blobs import BlobFolder
 from audit.checking import Checker, RunVerifier
@@ -13,7 +14,6 @@ from audit.registry import Registry
 from audit.service import AuditService
 from audit.signing import PrivateKey
 from audit.store.engine import Store
-from audit.store.migrate import migrate
 from audit.zk_gate import verify_run_files
 
 
@@ -35,14 +35,6 @@ class Runtime:
         """Give connections back."""
         self.jobs.close()
         self.store.close()
-
-
-def open_store(settings: Settings) -> Store:
-    """The database, brought to the newest schema, in a data folder that only its owner may enter."""
-    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = Store(settings.database_url)
-    migrate(store)
-    return store
 
 
 def open_runtime(settings: Settings, registry: Registry | None = None, verify_run: RunVerifier = verify_run_files) -> Runtime:

@@ -21,7 +21,7 @@ def new_key(
     as_json: Json = False,
 ) -> None:
     """Make an API key. It is printed once; the service keeps only its SHA-256."""
-    from api.runtime import open_store
+    from api.database import open_store
     from api.settings import Settings
     from audit.store import access
 
@@ -36,7 +36,7 @@ def new_key(
 @keys.command("show")
 def show_keys(data: Data = DEFAULT_DATA, database: Database = None, as_json: Json = False) -> None:
     """List the API keys of a service, without their secrets."""
-    from api.runtime import open_store
+    from api.database import open_store
     from api.settings import Settings
     from api.shapes import show_key
     from audit.store import access
@@ -56,7 +56,7 @@ def revoke_key(
     as_json: Json = False,
 ) -> None:
     """Revoke an API key; again is harmless."""
-    from api.runtime import open_store
+    from api.database import open_store
     from api.settings import Settings
     from audit.store import access
 

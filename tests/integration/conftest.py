@@ -18,8 +18,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from api.client import ServiceClient
+from api.database import open_store
 from api.publishing import publish_run
-from api.runtime import open_store
 from api.settings import Settings
 from audit.signing import PrivateKey
 from audit.store.access import create_key
