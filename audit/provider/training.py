@@ -1,8 +1,8 @@
 """`assay train` and `assay prove`: from a configuration to a published chain of proofs, resumable at every file.
 
-Order of files: configuration first, private opening before its proof, ledger before its proof, proof before its statement.
-A run that was killed anywhere continues from the files that are complete and ends in the same registration, order and
-weights.
+Order of files: configuration first, private opening before its proof, ledger before its proof, proof before its
+statement. A run that was killed anywhere continues from the files that are complete and ends in the same
+registration, order and weights.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from zk.frontend.datasets import load_dataset
 from zk.frontend.errors import ConfigError, PlanError
 from zk.frontend.quantise import Rows, TrainingPlan, plan_training
 from zk.frontend.report import plan_report
-from zk.protocol.bounds import Interval, infer_bounds
+from zk.protocol.bounds import Interval
 from zk.protocol.errors import ProvingError
 from zk.protocol.ir import SEG
 from zk.protocol.params import MAX_PUBLIC_ENTRIES, PAD_OF_STORE, PAD_PROFILES, STORE_PROFILES, StoreProfile
-from zk.protocol.programs.families import build_program
 from zk.protocol.programs.spec import TrainingSpec
 from zk.protocol.programs.training import build_training
 from zk.protocol.registration import SELF_MADE_CHAIN, Registration, Segment
@@ -37,7 +36,7 @@ from zk.protocol.schedule import compile_schedule
 from zk.protocol.statement import Statement
 from zk.prover.commitment import StoreTableau
 from zk.prover.openings import write_private
-from zk.prover.statements import certify_dataset, commit_dataset, execute_segment
+from zk.prover.statements import certify_dataset, commit_dataset, execute_segment, outgoing_bounds
 
 __all__ = ["RunReport", "choose_profile", "final_bounds", "load_test_rows", "plan_run", "prepare", "prove_run", "read_config"]
 
@@ -243,9 +242,7 @@ def _prove_segment(
 
 
 def _proven_bounds(statement: bytes, spec: TrainingSpec) -> dict[str, Interval]:
-    st = Statement.decode(statement)
-    known = infer_bounds(build_program(st), {bound.tensor: (bound.lo, bound.hi) for bound in st.bounds})
-    return {name: known[f"W_out.{name}"] for name, _ in spec.weight_shapes()}
+    return outgoing_bounds(Statement.decode(statement), spec)
 
 
 def final_bounds(folder: RunFolder, registration: Registration) -> dict[str, Interval]:

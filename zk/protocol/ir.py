@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from zk.protocol.codec import Writer
 from zk.protocol.errors import LimitError, ProgramError
 from zk.protocol.functional import Gather, Map, SumDim, Term, term_dims
-from zk.protocol.hashing import PROGRAM, tagged
 from zk.protocol.params import (
     MAX_DENSE_VECTOR,
     MAX_DIMS,
@@ -131,16 +129,6 @@ class Program:
             if lookup.table not in out:
                 out.append(lookup.table)
         return out
-
-    def digest(self) -> bytes:
-        """H(0x21 | canonical text of every declaration): two programs with one digest are the same program."""
-        writer = Writer()
-        for dim, size in self.sizes.items():
-            writer.name(dim).u64(size)
-        for item in self.declarations:
-            writer.blob(repr(item).encode("ascii"))
-        writer.blob(repr((self.order, self.raw, self.roles)).encode("ascii"))
-        return tagged(PROGRAM, writer.bytes())
 
 
 class Builder:

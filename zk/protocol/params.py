@@ -23,7 +23,7 @@ MAX_ROLES = 16
 MAX_PUBLIC_ENTRIES = 1 << 21
 MAX_LAYERS = 32
 MAX_WIDTH = 1 << 16
-MAX_DATASET_ROWS = 1 << 22
+MAX_DATASET_ROWS = 1 << 20
 
 
 @dataclass(frozen=True)

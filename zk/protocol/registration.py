@@ -13,7 +13,8 @@ from zk.protocol.params import MAX_PUBLIC_ENTRIES, MAX_SAMPLES, MAX_STEPS
 from zk.protocol.programs.spec import TrainingSpec
 
 MAX_REGISTRATION_BYTES = 4096
-MAX_TOTAL_STEPS = 1 << 40
+MAX_TOTAL_STEPS = (1 << 32) - 1
+MAX_SEGMENTS = 1 << 20
 PUBLIC_INIT = b"zkaudit/v1/public-init"
 SELF_MADE_CHAIN = hashlib.sha256(b"zkaudit/v1/self-made-beacon").digest()
 RANGE_WIDTHS = (0, 32, 40, 48)
@@ -57,6 +58,8 @@ class Registration:
     def check(self) -> None:
         if not 1 <= self.segment_steps <= MAX_STEPS or not 1 <= self.total_steps <= MAX_TOTAL_STEPS:
             raise ProgramError(f"{self.total_steps} steps in segments of {self.segment_steps}; 1 to {MAX_STEPS} a segment")
+        if self.n_segments > MAX_SEGMENTS:
+            raise LimitError(f"{self.n_segments} segments, at most {MAX_SEGMENTS}; make segments longer")
         if self.segment_steps * self.spec.batch > MAX_SAMPLES:
             raise LimitError(f"{self.segment_steps} steps of {self.spec.batch} samples, at most {MAX_SAMPLES} a segment")
 

@@ -12,7 +12,7 @@ from zk.protocol.errors import LimitError, ProgramError
 from zk.protocol.functional import BlockWeight, Eq, Functional, Term, Vec, pull_back
 from zk.protocol.ir import SEG, UNIT, Equation, Lookup, Product, Program, Public, Stored, multiplicity_name
 from zk.protocol.layout import Layout, layout_of
-from zk.protocol.params import MAX_LOG_LEAVES, PadProfile, StoreProfile, log2_ceil
+from zk.protocol.params import MAX_LOG_LEAVES, MAX_ROWS, PadProfile, StoreProfile, log2_ceil
 from zk.protocol.tables import Table
 
 LEAF_POINT = "leaf"
@@ -319,6 +319,8 @@ def _place(program: Program, profile: StoreProfile) -> list[Tableau]:
         log_rows = log2_ceil(max(layout.n_rows, 1))
         tableaux.append(Tableau(role, layout, row, log_rows, log_rows + profile.log_l))
         row += layout.n_rows
+    if row > MAX_ROWS:
+        raise LimitError(f"{row} rows in one proof, at most {MAX_ROWS}; use a larger profile or shorter segments")
     return tableaux
 
 

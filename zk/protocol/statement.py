@@ -24,6 +24,7 @@ from zk.protocol.record import Record
 CERT, SEGMENT, GATHER, REFRESH, AUDIT = 1, 2, 3, 4, 5
 KIND_NAMES = {CERT: "CERT", SEGMENT: "SEGMENT", REFRESH: "REFRESH", AUDIT: "AUDIT"}
 FROM_CERTIFICATE, FROM_PREDECESSOR = 1, 2
+SOURCES = (FROM_CERTIFICATE, FROM_PREDECESSOR)
 MAX_PARAM_BYTES = 1 << 20
 MAGIC = b"ZKS1"
 
@@ -117,6 +118,8 @@ class Statement:
         )
         auditor = _read_auditor(reader)
         reader.end()
+        if any(bound.source not in SOURCES for bound in bounds):
+            raise MalformedError("statement: unknown source of a bound")
         if len(dict(roles)) != len(roles) or len(dict(publics)) != len(publics):
             raise MalformedError("statement names a role or a public value twice")
         return Statement(kind, profile, family, params, roles, publics, run, bounds, auditor)

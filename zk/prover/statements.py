@@ -18,7 +18,7 @@ from zk.protocol.programs.spec import TrainingSpec
 from zk.protocol.programs.weights import AccuracyOutput
 from zk.protocol.record import CKPT, DATA, NO_CONTEXT, Record
 from zk.protocol.registration import Segment
-from zk.protocol.statement import AUDIT, CERT, FROM_CERTIFICATE, FROM_PREDECESSOR, REFRESH, SEGMENT, Auditor, Bound, Statement
+from zk.protocol.statement import AUDIT, CERT, FROM_PREDECESSOR, REFRESH, SEGMENT, Auditor, Bound, Statement
 from zk.prover.commitment import StoreTableau, commit_store
 from zk.prover.execution import dataset as rows
 from zk.prover.execution.inference import count_predictions, run_inference
@@ -57,15 +57,6 @@ def commit_weights(spec: TrainingSpec, profile: StoreProfile, weights: Sequence[
     shapes = spec.weight_shapes()
     tensors = {name: values for (name, _), values in zip(shapes, weights, strict=True)}
     return commit_store(layout_of(shapes, profile.l), profile, tensors, CKPT, context)
-
-
-def dataset_intervals(spec: DatasetSpec) -> Intervals:
-    """What a dataset certificate establishes."""
-    x, y = 1 << (spec.x_bits - 1), 1 << (spec.y_bits - 1)
-    out: Intervals = {"X": (-x, x - 1), "Y": (0, 1) if spec.targets == "onehot" else (-y, y - 1)}
-    if spec.groups:
-        out["G"] = (0, 1)
-    return out | {"norm2": (0, spec.features * x * x)}
 
 
 def _bounds(role: str, intervals: Intervals, source: int) -> tuple[Bound, ...]:
@@ -132,15 +123,21 @@ def execute_segment(
         checkpoint = commit_weights(spec, data.profile, done.weights, registration.run_id)
     tableaux = {"D": data, "W_out": checkpoint} if initial is not None else {"D": data, "W_in": start, "W_out": checkpoint}
     roles = tuple((role, tableau.record) for role, tableau in tableaux.items() if tableau is not None)
-    used = {name: interval for name, interval in dataset_intervals(spec.data).items() if name in ("X", "Y")}
-    bounds = _bounds("D", used, FROM_CERTIFICATE)
+    bounds: tuple[Bound, ...] = ()
     if initial is None and not segment.range_bits:
-        bounds += _bounds("W_in", bounds_in, FROM_PREDECESSOR)
+        bounds = _bounds("W_in", bounds_in, FROM_PREDECESSOR)
     st = Statement(SEGMENT, data.profile.name, "mlp-sgd", b"", roles, (), segment.encode(), bounds)
-    known = infer_bounds(build_program(st), {bound.tensor: (bound.lo, bound.hi) for bound in bounds})
-    bounds_out = {name: known[f"W_out.{name}"] for name, _ in shapes}
+    bounds_out = outgoing_bounds(st, spec)
     opened = {role: tableau for role, tableau in tableaux.items() if tableau is not None}
     return SegmentWork(f"segment-{segment.index:04d}", st, done.tensors, opened, bounds_out)
+
+
+def outgoing_bounds(st: Statement, spec: TrainingSpec) -> Intervals:
+    """Intervals of W_out that a segment statement establishes, given what it relies on."""
+    given = {f"D.{name}": interval for name, interval in spec.data.intervals().items()}
+    given |= {bound.tensor: (bound.lo, bound.hi) for bound in st.bounds}
+    known = infer_bounds(build_program(st), given)
+    return {name: known[f"W_out.{name}"] for name, _ in spec.weight_shapes()}
 
 
 def _holds(checkpoint: StoreTableau, spec: TrainingSpec, weights: Sequence[Array]) -> bool:
@@ -173,35 +170,31 @@ class AuditWork:
 
 def label_histogram(spec: DatasetSpec, data: StoreTableau, auditor: Auditor) -> AuditWork:
     done = rows.label_histogram(spec, data.tensors["Y"])
-    return _dataset_audit("label-histogram", spec.encode(), spec, data, auditor, (("counts", done.output),), {}, ("Y",))
+    return _dataset_audit("label-histogram", spec.encode(), data, auditor, (("counts", done.output),), {})
 
 
 def predicate_count(spec: DatasetSpec, data: StoreTableau, auditor: Auditor, feature: int, threshold: int) -> AuditWork:
     done = rows.predicate_count(spec, data.tensors["X"], data.tensors["Y"], feature, threshold)
     params = Writer().raw(spec.encode()).u32(feature).i64(threshold).bytes()
     publics = (("counts", done.output),)
-    return _dataset_audit("predicate-count", params, spec, data, auditor, publics, done.tensors, ("X", "Y"))
+    return _dataset_audit("predicate-count", params, data, auditor, publics, done.tensors)
 
 
 def nearest_row(spec: DatasetSpec, data: StoreTableau, auditor: Auditor, query: Sequence[int]) -> AuditWork:
     done = rows.nearest_row(spec, data.tensors["X"], np.array(query, dtype=np.int64))
     publics = (("query", tuple(int(value) for value in query)), ("distance", done.output))
-    return _dataset_audit("nearest-row", spec.encode(), spec, data, auditor, publics, done.tensors, ("X", "norm2"))
+    return _dataset_audit("nearest-row", spec.encode(), data, auditor, publics, done.tensors)
 
 
 def _dataset_audit(
     family: str,
     params: bytes,
-    spec: DatasetSpec,
     data: StoreTableau,
     auditor: Auditor,
     publics: tuple[tuple[str, tuple[int, ...]], ...],
     witness: dict[str, Array],
-    used: tuple[str, ...],
 ) -> AuditWork:
-    intervals = {name: interval for name, interval in dataset_intervals(spec).items() if name in used}
-    bounds = _bounds("D", intervals, FROM_CERTIFICATE)
-    st = Statement(AUDIT, data.profile.name, family, params, (("D", data.record),), publics, b"", bounds, auditor)
+    st = Statement(AUDIT, data.profile.name, family, params, (("D", data.record),), publics, b"", (), auditor)
     return AuditWork(st, witness, {"D": data})
 
 
@@ -248,8 +241,7 @@ def committed_accuracy(
     labels = data.tensors["Y"].argmax(axis=1)
     out = count_predictions(spec, predictions, labels, groups, max(data_spec.groups, 1))
     params = Writer().raw(spec.encode()).raw(data_spec.encode()).bytes()
-    used = {name: i for name, i in dataset_intervals(data_spec).items() if name != "norm2"}
-    stated = _bounds("W", bounds, FROM_PREDECESSOR) + _bounds("D", used, FROM_CERTIFICATE)
+    stated = _bounds("W", bounds, FROM_PREDECESSOR)
     roles: tuple[tuple[str, Record], ...] = (("W", weights.record), ("D", data.record))
     publics = _count_publics(out)
     st = Statement(AUDIT, weights.profile.name, "committed-accuracy", params, roles, publics, b"", stated, auditor)

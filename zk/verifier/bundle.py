@@ -18,6 +18,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from zk.protocol.bounds import Interval
 from zk.protocol.errors import VerificationError
@@ -144,12 +145,17 @@ def _describe(result: Verified) -> str:
     return f"{KIND_NAMES[st.kind]} {st.family}, profile {st.profile}, error at most 2^-{result.budget.bits:.1f} a query"
 
 
-Established = dict[tuple[bytes, str], Interval]
+@dataclass
+class Established:
+    """Intervals by (canonical record, tensor), and dataset specs certified, by canonical record."""
+
+    intervals: dict[tuple[bytes, str], Interval] = field(default_factory=dict)
+    specs: set[tuple[bytes, bytes]] = field(default_factory=set)
 
 
 def _establish(out: BundleVerdict, links: Links) -> None:
     """Least fixed point: a proof's intervals count once everything it relies on is established."""
-    established: Established = {}
+    established = Established()
     waiting = dict(out.verified)
     progress = True
     while progress:
@@ -158,20 +164,32 @@ def _establish(out: BundleVerdict, links: Links) -> None:
             if all(_is_met(condition, links, established) for condition in item.conditions):
                 for (record, tensor), interval in item.intervals.items():
                     key = (links.canonical(record), tensor)
-                    established[key] = _narrower(established.get(key), interval)
+                    established.intervals[key] = _narrower(established.intervals.get(key), interval)
+                if item.certified is not None:
+                    established.specs.add((links.canonical(item.certified[0]), item.certified[1]))
                 del waiting[name]
                 progress = True
     for name, item in sorted(out.verified.items()):
         missing = [c for c in item.conditions if not _is_met(c, links, established)]
         if missing:
-            what = ", ".join(f"{c.tensor} of {c.record.hex()[:16]} in [{c.interval[0]}, {c.interval[1]}]" for c in missing[:3])
+            what = ", ".join(_name(condition) for condition in missing[:3])
             out.add(f"bounds.{name}", None, f"not established by any proof given: {what}")
         elif item.conditions:
-            out.add(f"bounds.{name}", True, f"{len(item.conditions)} intervals established by other proofs of the set")
+            out.add(f"bounds.{name}", True, f"{len(item.conditions)} conditions established by other proofs of the set")
+
+
+def _name(condition: Condition) -> str:
+    if condition.spec:
+        return f"a dataset certificate of {condition.record.hex()[:16]} under the very spec used"
+    lo, hi = condition.interval
+    return f"{condition.tensor} of {condition.record.hex()[:16]} in [{lo}, {hi}]"
 
 
 def _is_met(condition: Condition, links: Links, established: Established) -> bool:
-    known = established.get((links.canonical(condition.record), condition.tensor))
+    record = links.canonical(condition.record)
+    if condition.spec:
+        return (record, condition.spec) in established.specs
+    known = established.intervals.get((record, condition.tensor))
     return known is not None and condition.interval[0] <= known[0] and known[1] <= condition.interval[1]
 
 
@@ -202,14 +220,16 @@ def _check_run(out: BundleVerdict, links: Links, run_id: bytes, members: list[tu
         known = by_index.setdefault(segment.index, (name, item))
         if not links.same(known[1].statement.role("W_out").digest(), item.statement.role("W_out").digest()):
             out.add(f"{label}.chain", False, f"{known[0]} and {name} end segment {segment.index} in different weights")
-    missing = [i for i in range(registration.n_segments) if i not in by_index]
+    n_missing = registration.n_segments - len(by_index)
+    gaps = islice((i for i in range(registration.n_segments) if i not in by_index), min(n_missing, 8))
     total = f"{registration.n_segments} segments, {registration.total_steps} steps"
-    out.add(f"{label}.complete", None if missing else True, f"missing of {total}: {missing[:8]}" if missing else total)
+    listed = ", ".join(str(i) for i in gaps)
+    out.add(f"{label}.complete", None if n_missing else True, f"{n_missing} missing of {total}: {listed}" if n_missing else total)
     broken = _broken_links(links, registration, by_index)
     detail = "; ".join(broken) or "every segment starts from the weights its predecessor ended in"
     out.add(f"{label}.chain", not broken, detail)
-    final = None if missing or broken else by_index[registration.n_segments - 1][1].statement.role("W_out").digest()
-    out.runs.append(RunSummary(run_id, registration, len(by_index), not missing, final))
+    final = None if n_missing or broken else by_index[registration.n_segments - 1][1].statement.role("W_out").digest()
+    out.runs.append(RunSummary(run_id, registration, len(by_index), not n_missing, final))
     _run_conditions(out, registration, label)
 
 
@@ -265,7 +285,19 @@ def _collect_audits(out: BundleVerdict, links: Links) -> None:
             fallback = "a certified commitment" if canonical in certified else "a commitment of unknown origin"
             origins[role] = known.get(canonical, fallback)
         commitments = {role: links.canonical(record.digest()) for role, record in st.roles}
+        _check_model_spec(out, links, name, item)
         out.audits.append(
             AuditSummary(name, st.family, st.auditor.name, st.auditor.nonce, item.digest, dict(st.publics), commitments, origins)
         )
         out.add(f"audit.{name}", True, "; ".join(f"{role}: {origin}" for role, origin in origins.items()))
+
+
+def _check_model_spec(out: BundleVerdict, links: Links, name: str, item: Verified) -> None:
+    """An inference audit of a run's final weights must read them at the scales the run registered."""
+    weights = dict(item.statement.roles).get("W")
+    for run in out.runs:
+        if weights is None or run.final is None or not links.same(weights.digest(), run.final):
+            continue
+        same = item.statement.params.startswith(run.registration.spec.encode())
+        detail = "scales and layers are those of the run" if same else "the audit reads the weights at other scales than the run"
+        out.add(f"audit.{name}.model", same, detail)

@@ -16,7 +16,7 @@ from zk.protocol.schedule import Schedule
 from zk.verifier.merkle import verify_paths
 
 BLOCK = 128
-PACK = 140  # two sums below 2^140 side by side in one Python integer
+PACK = 160  # two sums of up to 2^32 products below 2^128 side by side in one Python integer
 MASK = (1 << PACK) - 1
 
 

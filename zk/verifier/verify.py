@@ -28,7 +28,7 @@ from zk.protocol.codec import Reader
 from zk.protocol.errors import LimitError, MalformedError, ProgramError, VerificationError
 from zk.protocol.ir import SEG, Program
 from zk.protocol.padlayout import PadLayout, pad_layout
-from zk.protocol.programs.families import build_program, check_role
+from zk.protocol.programs.families import build_program, check_role, required_dataset
 from zk.protocol.proof import Proof, decode_proof
 from zk.protocol.schedule import Schedule, compile_schedule
 from zk.protocol.security import TARGET_BITS, ErrorBudget, error_budget
@@ -41,12 +41,13 @@ Certificates = Mapping[tuple[bytes, str], Interval]  # (record digest, layout na
 
 @dataclass(frozen=True)
 class Condition:
-    """An interval of a committed tensor that this proof relies on and that no certificate handed in establishes."""
+    """What this proof relies on and does not show itself: an interval of a committed tensor, or (with `spec`) that the
+    dataset is certified under exactly this spec."""
 
     record: bytes
     tensor: str
     interval: Interval
-    source: int
+    spec: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Verified:
     opened: dict[bytes, frozenset[int]]
     intervals: dict[tuple[bytes, str], Interval]
     conditions: tuple[Condition, ...]
+    certified: tuple[bytes, bytes] | None = None  # (dataset record, spec) of a dataset certificate
 
 
 def verify(statement: bytes, proof: bytes, certificates: Certificates | None = None, *, allow_toy: bool = False) -> Verified:
@@ -74,7 +76,7 @@ def verify(statement: bytes, proof: bytes, certificates: Certificates | None = N
         return _verify(statement, proof, dict(certificates or {}), allow_toy)
     except VerificationError:
         raise
-    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError, StopIteration) as error:
+    except Exception as error:  # whatever hostile bytes provoke, callers see one family
         raise MalformedError(f"refused: {type(error).__name__} while checking") from error
 
 
@@ -87,8 +89,9 @@ def _verify(statement: bytes, proof: bytes, certificates: Certificates, allow_to
     schedule = compile_schedule(program, st.store_profile, st.pad_profile)
     pads = pad_layout(schedule)
     # 1 bounds and records
-    known = infer_bounds(program, given_bounds(st, program))
-    conditions = _check_bounds(st, certificates)
+    given = given_bounds(st, program)
+    known = infer_bounds(program, given)
+    conditions = _conditions(st, certificates)
     for tableau in schedule.tableaux:
         if tableau.role != SEG:
             check_role(st, tableau.role, tableau.layout.digest(), tableau.layout.n_rows)
@@ -103,20 +106,27 @@ def _verify(statement: bytes, proof: bytes, certificates: Certificates, allow_to
     # 3 to 10
     opened = _replay(st, schedule, pads, parsed, digest)
     # 11 result
-    stated = {bound.tensor for bound in st.bounds}
+    stated = set(given)
     intervals = {
         (st.role(role).digest(), item.layout_name): known[item.name]
         for role, _ in st.roles
         for item in program.stored(role)
         if item.name in known and item.name not in stated
     }
-    return Verified(st, digest, budget, opened, intervals, conditions)
+    certified = (st.role("D").digest(), st.params) if st.family == "dataset-certificate" else None
+    return Verified(st, digest, budget, opened, intervals, conditions, certified)
 
 
 def given_bounds(st: Statement, program: Program) -> dict[str, Interval]:
-    """Stated intervals of pre-existing tensors, shape-checked; their truth is the subject of `Condition`."""
+    """Intervals of pre-existing tensors: of a dataset from its required spec, of weights as stated.
+
+    Their truth is the subject of `Condition`.
+    """
     out: dict[str, Interval] = {}
-    names = {item.name for role, _ in st.roles if role != "W_out" for item in program.stored(role)}
+    spec = required_dataset(st)
+    if spec is not None:
+        out = {f"D.{name}": interval for name, interval in spec.intervals().items()}
+    names = {item.name for role, _ in st.roles if role not in ("D", "W_out") for item in program.stored(role)}
     for bound in st.bounds:
         if bound.tensor not in names or bound.tensor in out or bound.lo > bound.hi:
             raise ProgramError(f"bound on {bound.tensor} does not fit the program")
@@ -124,14 +134,17 @@ def given_bounds(st: Statement, program: Program) -> dict[str, Interval]:
     return out
 
 
-def _check_bounds(st: Statement, certificates: Certificates) -> tuple[Condition, ...]:
+def _conditions(st: Statement, certificates: Certificates) -> tuple[Condition, ...]:
     missing = []
+    spec = required_dataset(st)
+    if spec is not None:
+        missing.append(Condition(st.role("D").digest(), "", (0, 0), spec.encode()))
     for bound in st.bounds:
         role, _, name = bound.tensor.partition(".")
         record = st.role(role).digest()
         certified = certificates.get((record, name))
         if certified is None:
-            missing.append(Condition(record, name, (bound.lo, bound.hi), bound.source))
+            missing.append(Condition(record, name, (bound.lo, bound.hi)))
         elif not (bound.lo <= certified[0] and certified[1] <= bound.hi):
             raise ProgramError(f"{bound.tensor} is certified in {certified}, stated in {(bound.lo, bound.hi)}")
     return tuple(missing)

@@ -113,6 +113,22 @@ def dot(values: list[int] | tuple[int, ...], weights: list[K]) -> K:
     return (low % P, high % P)
 
 
+FULL_TABLE_BITS = 16
+
+
+class _Lookup:
+    """eq(r, n) by index: one table for short points, two half tables for long ones."""
+
+    def __init__(self, points: Points, r: Point) -> None:
+        self._n_low = len(r) // 2 if len(r) > FULL_TABLE_BITS else len(r)
+        self._high = points.table(r[: len(r) - self._n_low])
+        self._low = points.table(r[len(r) - self._n_low :])
+
+    def __getitem__(self, index: int) -> K:
+        low = self._low[index & ((1 << self._n_low) - 1)]
+        return low if len(self._high) == 1 else k_mul(self._high[index >> self._n_low], low)
+
+
 @dataclass
 class Points:
     """Challenge points by name, and what evaluating symbolic vectors at them needs."""
@@ -173,7 +189,7 @@ class Points:
 
     def _inner_gathered(self, vec: Gathered, r: Point) -> K:
         """sum_{t,b} first[t] second[b] eq(r, idx(t,b))."""
-        order, table = self.program.order, self.table(r)
+        order, table = self.program.order, _Lookup(self, r)
         first, second = self.dense(vec.first, len(order)), self.dense(vec.second, len(order[0]))
         low, high = [w[0] for w in second], [w[1] for w in second]
         out = ZERO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zk.protocol.bounds import Interval
 from zk.protocol.codec import Reader, Writer
 from zk.protocol.errors import MalformedError, ProgramError
 from zk.protocol.functional import Select, SumDim, Term
@@ -49,6 +50,14 @@ class DatasetSpec:
         if self.groups:
             out.append(("G", (self.rows, self.groups)))
         return [*out, ("norm2", (self.rows,))]
+
+    def intervals(self) -> dict[str, Interval]:
+        """What a dataset certificate of this spec establishes, by layout name."""
+        x, y = 1 << (self.x_bits - 1), 1 << (self.y_bits - 1)
+        out: dict[str, Interval] = {"X": (-x, x - 1), "Y": (0, 1) if self.targets == "onehot" else (-y, y - 1)}
+        if self.groups:
+            out["G"] = (0, 1)
+        return out | {"norm2": (0, self.features * x * x)}
 
     def encode(self) -> bytes:
         writer = Writer().u64(self.rows).u32(self.features).u8(self.x_bits).u8(self.x_scale)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from zk.protocol.codec import Reader
 from zk.protocol.errors import MalformedError, ProgramError, RecordError
 from zk.protocol.ir import Program
+from zk.protocol.layout import layout_of
 from zk.protocol.programs.dataset import (
     DatasetSpec,
     build_dataset_certificate,
@@ -29,11 +30,16 @@ ROLE_KINDS = {"D": DATA, "W": CKPT, "W_in": CKPT, "W_out": CKPT}
 
 @dataclass(frozen=True)
 class Family:
-    """`publics` are the exact public names; `build` raises a `VerificationError` for anything it does not accept."""
+    """`publics` are the exact public names; `build` raises a `VerificationError` for anything it does not accept.
+
+    `dataset` gives the spec under which the family reads role D: the dataset must be certified under that very spec,
+    because windows alone do not say that labels are one-hot.
+    """
 
     kind: int
     publics: tuple[str, ...]
     build: Callable[[Statement, Reader], Program]
+    dataset: Callable[[Statement, Reader], DatasetSpec] | None = None
 
 
 def _dataset_certificate(st: Statement, reader: Reader) -> Program:
@@ -92,17 +98,30 @@ def _committed_accuracy(st: Statement, reader: Reader) -> Program:
     return build_accuracy(spec, evaluation, _accuracy_output(st))
 
 
+def _run_dataset(st: Statement, reader: Reader) -> DatasetSpec:
+    return Segment.decode(st.run).registration.spec.data
+
+
+def _leading_dataset(st: Statement, reader: Reader) -> DatasetSpec:
+    return DatasetSpec.read(reader)
+
+
+def _second_dataset(st: Statement, reader: Reader) -> DatasetSpec:
+    TrainingSpec.read(reader)
+    return DatasetSpec.read(reader)
+
+
 COUNTS = ("rows", "correct", "predicted")
 FAMILIES: dict[str, Family] = {
     "dataset-certificate": Family(CERT, (), _dataset_certificate),
     "weights-certificate": Family(CERT, (), _weights_certificate),
-    "mlp-sgd": Family(SEGMENT, (), _training),
+    "mlp-sgd": Family(SEGMENT, (), _training, _run_dataset),
     "refresh": Family(REFRESH, (), _refresh),
-    "label-histogram": Family(AUDIT, ("counts",), _label_histogram),
-    "predicate-count": Family(AUDIT, ("counts",), _predicate_count),
-    "nearest-row": Family(AUDIT, ("query", "distance"), _nearest_row),
+    "label-histogram": Family(AUDIT, ("counts",), _label_histogram, _leading_dataset),
+    "predicate-count": Family(AUDIT, ("counts",), _predicate_count, _leading_dataset),
+    "nearest-row": Family(AUDIT, ("query", "distance"), _nearest_row, _leading_dataset),
     "accuracy": Family(AUDIT, ("features", "labels", "groups", *COUNTS), _accuracy),
-    "committed-accuracy": Family(AUDIT, COUNTS, _committed_accuracy),
+    "committed-accuracy": Family(AUDIT, COUNTS, _committed_accuracy, _second_dataset),
 }
 
 
@@ -115,12 +134,32 @@ def build_program(st: Statement) -> Program:
         raise MalformedError(f"family {st.family} has the public values {family.publics}")
     if bool(st.run) != (st.kind == SEGMENT) or (st.kind == AUDIT) != (st.auditor is not None):
         raise MalformedError(f"family {st.family}: run and auditor fields do not fit the statement kind")
+    _check_dataset_rows(st)
     reader = Reader(st.params, f"parameters of {st.family}")
     program = family.build(st, reader)
     reader.end()
     if [name for name, _ in st.roles] != program.roles:
         raise MalformedError(f"family {st.family} has the roles {program.roles}")
     return program
+
+
+def required_dataset(st: Statement) -> DatasetSpec | None:
+    """The spec under which role D must be certified, or None where the family has no such role or certifies it."""
+    family = FAMILIES.get(st.family)
+    if family is None or family.dataset is None:
+        return None
+    return family.dataset(st, Reader(st.params, f"parameters of {st.family}"))
+
+
+def _check_dataset_rows(st: Statement) -> None:
+    """Compare role D with its spec before anything proportional to the number of rows is computed."""
+    spec = required_dataset(st)
+    if spec is None:
+        return
+    layout = layout_of(spec.shapes(), st.store_profile.l)
+    if "D" not in dict(st.roles):
+        raise MalformedError(f"family {st.family} needs the role D")
+    check_role(st, "D", layout.digest(), layout.n_rows)
 
 
 def check_role(st: Statement, role: str, layout: bytes, n_rows: int) -> None:
