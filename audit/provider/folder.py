@@ -65,7 +65,20 @@ class RunFolder:
                 raise ProvingError(f"another process is working on {self.root}; wait for it, or stop it first") from None
             for half_written in self.public.rglob("*.tmp"):
                 half_written.unlink(missing_ok=True)
-            yield self
+            try:
+                yield self
+            finally:
+                if not (self.private / "config.json").exists():
+                    self._remove_empty()
+
+    def _remove_empty(self) -> None:
+        """Leave no trace of a command that was refused before it wrote anything."""
+        (self.private / "run.lock").unlink(missing_ok=True)
+        for folder in (self.public / "proofs", self.public / "commitments", self.public, self.private, self.root):
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or somebody's current folder: it stays
+                continue
 
     @property
     def ledger(self) -> Ledger:
@@ -81,6 +94,7 @@ class RunFolder:
         """Proof first, statement last: a pair counts once its statement is there."""
         self.write_public(f"proofs/{proven.name}.proof", proven.proof)
         self.write_public(f"proofs/{proven.name}.stmt", proven.statement.encode())
+        self.ledger.forget(proven.statement.digest())
 
     def read_statement(self, name: str) -> bytes:
         return self.read_public(f"proofs/{name}.stmt")

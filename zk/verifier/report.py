@@ -13,15 +13,18 @@ Nothing here decides trust: a description or a record never turns a missing proo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from zk.protocol.codec import Reader
 from zk.protocol.errors import VerificationError
+from zk.protocol.programs.dataset import DatasetSpec
+from zk.protocol.programs.spec import TrainingSpec
 from zk.protocol.record import KIND_NAMES, Record
 from zk.protocol.registration import Registration
 from zk.protocol.security import bits_of
-from zk.protocol.statement import CERT
+from zk.protocol.statement import CERT, Statement
 from zk.verifier.bundle import HOLDS, INCONCLUSIVE, REFUTED, BundleVerdict, Check, RunSummary, verify_bundle
 from zk.verifier.files import Collected
 
@@ -159,14 +162,22 @@ def _check_description(out: Report, name: str, data: bytes, bundle: BundleVerdic
     else:
         certificates = [item for item in bundle.verified.values() if item.statement.kind == CERT]
         digests = {record.digest().hex(): item for item in certificates for _, record in item.statement.roles}
-        item = digests.get(str(value.get("record")))
-        known = {"record": value.get("record"), "spec": item.statement.params.hex()} if item else None
+        record = str(value.get("record"))
+        known = _facts_of_certificate(digests[record].statement) if record in digests else None
     if known is None:
         out.checks.append(Check(identifier, None, "what it describes is not proven by any proof given here"))
         return
     wrong = [key for key, true in known.items() if value.get(key) != true]
     detail = f"{', '.join(wrong)} differ from what is proven" if wrong else "says what the proofs say"
     out.checks.append(Check(identifier, not wrong, detail))
+
+
+def _facts_of_certificate(st: Statement) -> dict[str, Any]:
+    """The members of dataset.json or model.json that the certificate determines."""
+    if st.family == "dataset-certificate":
+        return asdict(DatasetSpec.read(Reader(st.params, st.family)))
+    spec = TrainingSpec.read(Reader(st.params, st.family))
+    return {"layers": list(spec.layers), "loss": spec.loss, "scales": asdict(spec.scales)}
 
 
 def _facts_of(run: RunSummary) -> dict[str, Any]:
