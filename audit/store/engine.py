@@ -126,6 +126,7 @@ class Store:
     def write(self) -> Iterator[Session]:
         """One transaction. On SQLite it holds the write lock from its start."""
         with _explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            session.connection()  # begin now, not at the first statement
             yield session
 
     def close(self) -> None:
