@@ -68,13 +68,16 @@ class StoreTableau:
     record: Record
     seed: bytes
     tensors: dict[str, Array]
-    coefficients: Array  # F [m, l + hr], message first
-    blinding: Array | None  # F [2, k] in SEG only
+    rows: Array  # F [m, k]: message, random coefficients, zeros; in SEG two rows more, the halves of the blinding K-row
     tree: Tree = field(repr=False)
 
     @property
     def message(self) -> Array:
-        return self.coefficients[:, : self.profile.l]
+        return self.rows[: self.layout.n_rows, : self.profile.l]
+
+    @property
+    def has_blinding(self) -> bool:
+        return len(self.rows) > self.layout.n_rows
 
 
 def flatten(layout: Layout, profile: StoreProfile, tensors: dict[str, Array]) -> Array:
@@ -106,25 +109,17 @@ def commit_store(
     message = kernels.to_field(flatten(layout, profile, tensors))
     n_random = profile.h1 if one_time else profile.h
     if seed is None:
-        seed = fresh_seed(hashlib.sha256(message.tobytes()).digest(), bytes([kind]), context)
-    n_rows = layout.n_rows
-    drawn = expand_field(seed, "rows", n_rows * n_random + (2 * profile.k if one_time else 0))
-    coefficients = np.concatenate([message, drawn[: n_rows * n_random].reshape(n_rows, n_random)], axis=1)
-    blinding = drawn[n_rows * n_random :].reshape(2, profile.k) if one_time else None
-    encoded = _encode(coefficients, blinding, profile)
+        seed = fresh_seed(hashlib.sha256(message.data).digest(), bytes([kind]), context)
+    m, n_blinding = layout.n_rows, 2 if one_time else 0
+    drawn = expand_field(seed, "rows", m * n_random + n_blinding * profile.k)
+    rows = np.zeros((m + n_blinding, profile.k), dtype=np.uint64)
+    rows[:m, : profile.l] = message
+    rows[:m, profile.l : profile.l + n_random] = drawn[: m * n_random].reshape(m, n_random)
+    rows[m:] = drawn[m * n_random :].reshape(n_blinding, profile.k)
     tag = tag16(kind, layout.digest(), context)
-    tree = hash_columns(encoded, salts(seed, profile.n), tag)
-    record = Record(profile.name, kind, context, layout.digest(), n_rows, profile.n, tree.root)
-    return StoreTableau(layout, profile, record, seed, tensors, coefficients, blinding, tree)
-
-
-def _encode(coefficients: Array, blinding: Array | None, profile: StoreProfile) -> Array:
-    parts = []
-    if len(coefficients):
-        parts.append(kernels.encode(coefficients, profile.n))
-    if blinding is not None:
-        parts.append(kernels.encode(blinding, profile.n))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    tree = hash_columns(kernels.encode(rows, profile.n), salts(seed, profile.n), tag)
+    record = Record(profile.name, kind, context, layout.digest(), m, profile.n, tree.root)
+    return StoreTableau(layout, profile, record, seed, tensors, rows, tree)
 
 
 def profile_named(name: str) -> StoreProfile:

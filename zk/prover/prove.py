@@ -14,7 +14,7 @@ import numpy as np
 from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
 from zk.protocol.claims.replay import Replayed, replay
 from zk.protocol.errors import ProvingError
-from zk.protocol.field import K, k_add, k_mul
+from zk.protocol.field import ONE, ZERO, K, W, k_add, k_mul
 from zk.protocol.ir import SEG, Program
 from zk.protocol.padlayout import PadLayout, pad_layout
 from zk.protocol.preamble import fresh_tags, preamble
@@ -71,6 +71,10 @@ def prove(
     schedule = compile_schedule(program, st.store_profile, st.pad_profile)
     layout = pad_layout(schedule)
     _check_roles(st, schedule, tableaux)
+    records = [record.digest() for _, record in st.roles]
+    kept = ledger.kept(st.digest(), records, st.store_profile, is_refresh=st.kind == REFRESH)
+    if kept is not None:
+        return kept
     stored = _stored_values(program, witness, tableaux)
     report("windows")
     vectors = Vectors(program)
@@ -144,27 +148,25 @@ def _commit(
 def _opening_head(session: _Session, masker: Masker, a: list[K], b: Array) -> Array:
     """Labels 20 to 23: v_r, then w = S + sum (r_i + c a_i) U_i."""
     schedule, profile = session.schedule, session.st.store_profile
-    active = [session.tableaux[item.role] for item in schedule.tableaux if item.layout.n_rows]
-    blinding = session.seg.blinding
-    assert blinding is not None
-    w = blinding.copy()
+    stores = [session.tableaux[item.role] for item in schedule.tableaux]
     r = masker.transcript.challenge_k("20.rows", len(a))
-    messages = [store.message for store in active]
-    head = np.ascontiguousarray(w[:, : profile.l])
-    if messages:
-        head = kernels.k_add(head, kernels.combine_rows(np.concatenate(messages), to_k(r)))
-    v_r = kernels.k_sum(kernels.k_mul(head, b)) if schedule.batch_vars else (0, 0)
+    head = _combined(stores, r)[:, : profile.l]
+    v_r = kernels.k_sum(kernels.k_mul(head, b)) if schedule.batch_vars else ZERO
     masker.send("21.vr", [schedule.vr], [v_r])
     c = masker.transcript.challenge_k("22.c", 1)[0]
-    weights = [k_add(x, k_mul(c, y)) for x, y in zip(r, a, strict=True)]
-    at = 0
-    for store in active:
-        n_rows, width = store.coefficients.shape
-        part = kernels.combine_rows(store.coefficients, to_k(weights[at : at + n_rows]))
-        w[:, :width] = kernels.k_add(np.ascontiguousarray(w[:, :width]), part)
-        at += n_rows
+    w = _combined(stores, [k_add(x, k_mul(c, y)) for x, y in zip(r, a, strict=True)])
     masker.transcript.absorb_k("23.w", to_list(w))
     return w
+
+
+def _combined(stores: list[StoreTableau], weights: list[K]) -> Array:
+    """S + sum weights_i U_i over the message rows of all tableaux, K (2, k); S has its halves in the last rows of SEG."""
+    out, at = np.zeros((2, stores[0].profile.k), dtype=np.uint64), 0
+    for store in stores:
+        chosen = weights[at : at + store.layout.n_rows] + ([ONE, W] if store.has_blinding else [])
+        out = kernels.k_add(out, kernels.combine_rows(store.rows, to_k(chosen)))
+        at += store.layout.n_rows
+    return out
 
 
 def _finish(session: _Session, masker: Masker, w: Array, ledger: Ledger) -> bytes:
@@ -184,11 +186,12 @@ def _finish(session: _Session, masker: Masker, w: Array, ledger: Ledger) -> byte
     indices = done.transcript.challenge_indices("28.columns", st.store_profile.n, st.store_profile.t)
     pad_indices = done.transcript.challenge_indices("28.columns.pad", layout.profile.n, layout.profile.t)
     records = [record.digest() for _, record in st.roles]
-    ledger.spend(records, indices, st.store_profile, is_refresh=st.kind == REFRESH)
     stores = [session.tableaux[item.role] for item in schedule.tableaux]
     tail = b"".join(encode_opening(store.tree.open(indices)) for store in stores)
     tail += encode_opening(session.pads.tree.open(pad_indices))
-    return Proof(session.digest, *roots, scalars, w_list, ldt, linear, quadratic, tail).encode()
+    proof = Proof(session.digest, *roots, scalars, w_list, ldt, linear, quadratic, tail).encode()
+    refresh = st.kind == REFRESH
+    return ledger.release(session.digest, proof, records, indices, st.store_profile, is_refresh=refresh)
 
 
 def _check_constraints(session: _Session, done: Replayed) -> None:
