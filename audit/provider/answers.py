@@ -142,5 +142,6 @@ def _prove(
         proven = execute(secrets).prove(folder.ledger, progress=stage)
         write_private(kept.with_suffix(".proof"), proven.proof)
         write_private(kept.with_suffix(".stmt"), proven.statement.encode())
+        folder.ledger.forget(proven.statement.digest())
     except (ProvingError, VerificationError) as error:
         raise AuditError(f"the provider could not prove this: {error}") from error

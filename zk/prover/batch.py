@@ -22,8 +22,8 @@ Array = np.ndarray
 
 @dataclass
 class _Side:
-    """One tableau in the sumcheck: functional table c, scaled by 2^(nu_i - nu); storage f (F in its first round); claim
-    while not yet active."""
+    """One tableau in the sumcheck: functional table c, scaled by 2^(nu_i - nu); storage f (F in its first round); claim,
+    unscaled, while not yet active."""
 
     n_vars: int
     c: Array
@@ -59,8 +59,9 @@ def prove_batch(masker: Masker, schedule: Schedule, vectors: Vectors, tableaux: 
 def _side(schedule: Schedule, tableau: Tableau, vectors: Vectors, store: StoreTableau, eta: K) -> _Side:
     """Functional table C_i = sum_q eta^q C_{q,i}, claims on one tensor with the same vectors merged first."""
     c = np.zeros((2, 1 << tableau.n_vars), dtype=np.uint64)
+    n_missing = schedule.batch_vars - tableau.n_vars
     weights: dict[tuple[str, tuple[tuple[str, Vec], ...]], K] = {}
-    power = ONE
+    power: K = (pow(HALF, n_missing, P), 0)
     for lin in schedule.lins:
         for claim, name in lin.parts:
             tensor = schedule.program.tensors[name]
@@ -75,17 +76,13 @@ def _side(schedule: Schedule, tableau: Tableau, vectors: Vectors, store: StoreTa
     for (name, vecs), weight in weights.items():
         _add_claim(c, schedule, tableau, vectors, name, Functional(1, (), vecs), weight)
     f = np.zeros(1 << tableau.n_vars, dtype=np.uint64)
-    f[: store.message.size] = store.message.reshape(-1)
-    side = _Side(tableau.n_vars, c, f, ZERO)
-    side.claim = _inner(c, f)
-    side.c = kernels.k_scale(c, (pow(HALF, schedule.batch_vars - tableau.n_vars, P), 0))
-    return side
+    f[: store.message.size].reshape(store.message.shape)[:] = store.message
+    return _Side(tableau.n_vars, c, f, k_scale(_inner(c, f), 1 << n_missing))
 
 
 def _inner(c: Array, f: Array) -> K:
-    used = int(np.flatnonzero(f)[-1]) + 1 if f.any() else 0
-    value = kernels.contract_f(f[:used].reshape(1, used, 1), np.ascontiguousarray(c[:, :used])) if used else None
-    return ZERO if value is None else (int(value[0, 0, 0]), int(value[1, 0, 0]))
+    value = kernels.contract_f(f.reshape(1, -1, 1), c)
+    return (int(value[0, 0, 0]), int(value[1, 0, 0]))
 
 
 def _add_claim(c: Array, schedule: Schedule, tableau: Tableau, vectors: Vectors, name: str, claim: Functional, weight: K) -> None:
@@ -103,10 +100,7 @@ def _add_claim(c: Array, schedule: Schedule, tableau: Tableau, vectors: Vectors,
     for part in parts[1:-1]:
         head = kernels.outer(head, part)
     last = parts[-1] if len(parts) > 1 else to_k([ONE])
-    block = slice(placed.offset, placed.offset + (1 << placed.log_size))
-    view = np.ascontiguousarray(c[:, block])
-    kernels.outer_add(view, head, last)
-    c[:, block] = view
+    kernels.outer_add(c[:, placed.offset : placed.offset + (1 << placed.log_size)], head, last)
 
 
 def _round(side: _Side, remaining: int) -> tuple[K, K]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import struct
 from pathlib import Path
 
 from zk.protocol.errors import BudgetError, ProvingError
 from zk.protocol.params import StoreProfile
+from zk.prover.openings import write_private
 
 
 class Ledger:
@@ -40,6 +42,39 @@ class Ledger:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._opened = self._added(self._read(), records, indices, profile, is_refresh)
             self._write()
+
+    # -- escrow: a finished proof between the ledger and its publication ---------------------------------------------
+    def release(
+        self, statement: bytes, proof: bytes, records: list[bytes], indices: list[int], profile: StoreProfile, *, is_refresh: bool
+    ) -> bytes:
+        """Spend and hand out a finished proof. A durable ledger first keeps the proof privately under the statement's
+        digest: killed at any point, the next attempt gets this very proof from `kept` and spends nothing more."""
+        if self._path is None:
+            self.spend(records, indices, profile, is_refresh=is_refresh)
+            return proof
+        self._added(self._read(), records, indices, profile, is_refresh)
+        write_private(self._escrow(statement), struct.pack(f"<I{len(indices)}I", len(indices), *indices) + proof)
+        self.spend(records, indices, profile, is_refresh=is_refresh)
+        return proof
+
+    def kept(self, statement: bytes, records: list[bytes], profile: StoreProfile, *, is_refresh: bool) -> bytes | None:
+        """The finished proof of an interrupted attempt at the same statement, its columns spent; None if there is none."""
+        if self._path is None or not self._escrow(statement).exists():
+            return None
+        data = self._escrow(statement).read_bytes()
+        count = int.from_bytes(data[:4], "little")
+        indices = list(struct.unpack_from(f"<{count}I", data, 4))
+        self.spend(records, indices, profile, is_refresh=is_refresh)
+        return data[4 + 4 * count :]
+
+    def forget(self, statement: bytes) -> None:
+        """Drop the kept proof once it has been published."""
+        if self._path is not None:
+            self._escrow(statement).unlink(missing_ok=True)
+
+    def _escrow(self, statement: bytes) -> Path:
+        assert self._path is not None
+        return self._path.parent / "escrow" / f"{statement.hex()}.proof"
 
     def _added(
         self,
