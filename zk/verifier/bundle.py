@@ -59,6 +59,7 @@ class AuditSummary:
     auditor: str
     nonce: bytes
     statement: bytes
+    params: bytes
     publics: dict[str, tuple[int, ...]]
     commitments: dict[str, bytes]
     origins: dict[str, str]
@@ -176,6 +177,7 @@ def _establish(out: BundleVerdict, links: Links) -> None:
             out.add(f"bounds.{name}", None, f"not established by any proof given: {what}")
         elif item.conditions:
             out.add(f"bounds.{name}", True, f"{len(item.conditions)} conditions established by other proofs of the set")
+    _check_single_specs(out, established)
 
 
 def _name(condition: Condition) -> str:
@@ -287,17 +289,33 @@ def _collect_audits(out: BundleVerdict, links: Links) -> None:
         commitments = {role: links.canonical(record.digest()) for role, record in st.roles}
         _check_model_spec(out, links, name, item)
         out.audits.append(
-            AuditSummary(name, st.family, st.auditor.name, st.auditor.nonce, item.digest, dict(st.publics), commitments, origins)
+            AuditSummary(
+                name, st.family, st.auditor.name, st.auditor.nonce, item.digest, st.params, dict(st.publics), commitments, origins
+            )
         )
         out.add(f"audit.{name}", True, "; ".join(f"{role}: {origin}" for role, origin in origins.items()))
 
 
 def _check_model_spec(out: BundleVerdict, links: Links, name: str, item: Verified) -> None:
-    """An inference audit of a run's final weights must read them at the scales the run registered."""
-    weights = dict(item.statement.roles).get("W")
-    for run in out.runs:
-        if weights is None or run.final is None or not links.same(weights.digest(), run.final):
-            continue
-        same = item.statement.params.startswith(run.registration.spec.encode())
-        detail = "scales and layers are those of the run" if same else "the audit reads the weights at other scales than the run"
-        out.add(f"audit.{name}.model", same, detail)
+    """An inference audit must read committed weights at the scales their run registered or their certificate states."""
+    record = dict(item.statement.roles).get("W")
+    if record is None:
+        return
+    specs = [run.registration.spec.encode() for run in out.runs if run.final and links.same(record.digest(), run.final)]
+    for other in out.verified.values():
+        st = other.statement
+        if st.family == "weights-certificate" and links.same(st.role("W").digest(), record.digest()):
+            specs.append(st.params)
+    same = all(item.statement.params.startswith(spec) for spec in specs)
+    detail = "scales and layers are those of the weights" if same else "the audit reads the weights at other scales"
+    out.add(f"audit.{name}.model", same, detail)
+
+
+def _check_single_specs(out: BundleVerdict, established: Established) -> None:
+    """One dataset, one specification: the same integers at two scales or with two kinds of targets are two claims."""
+    by_record: dict[bytes, set[bytes]] = {}
+    for record, spec in established.specs:
+        by_record.setdefault(record, set()).add(spec)
+    for record, specs in sorted(by_record.items()):
+        if len(specs) > 1:
+            out.add(f"dataset.{record.hex()[:12]}", False, "certified under two different specifications")
