@@ -28,11 +28,10 @@ from zk.prover.ledger import Ledger
 
 ROWS, FEATURES, CLASSES = 7, 3, 2
 DATASET = DatasetSpec(ROWS, FEATURES, 6, 3, "onehot", CLASSES, 1, 0)
-SPEC = TrainingSpec((FEATURES, 3, CLASSES), "softmax_ce", DATASET, 2, 2, Scales(3, 3, 2, 2, 3, 8, 8, 8, 8))
+SPEC = TrainingSpec((FEATURES, 3, CLASSES), "softmax_ce", DATASET, 2, 1, Scales(3, 3, 2, 2, 3, 8, 8, 8, 8))
 STEPS = 3
 BEACON = bytes(range(32))
 AUDITOR = Auditor("inspector", bytes(range(1, 33)))
-BOUNDS = (Bound("D.X", -32, 31, FROM_CERTIFICATE), Bound("D.Y", 0, 1, FROM_CERTIFICATE))
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Instance:
 
 def rows_of_data() -> dict[str, Array]:
     rng = np.random.default_rng(3)
-    x = rng.integers(-32, 32, (ROWS, FEATURES))
+    x = rng.integers(-12, 12, (ROWS, FEATURES))
     y = np.eye(CLASSES, dtype=np.int64)[rng.integers(0, CLASSES, ROWS)]
     return {"X": x, "Y": y, "norm2": (x**2).sum(axis=1)}
 
@@ -114,7 +113,7 @@ def segment(index: int = 0, profile: str = TOY) -> Instance:
     place = Segment(registration(profile), index, BEACON, 0)
     roles = {"D": dataset(profile), "W_in": checkpoint(index - 1, profile), "W_out": checkpoint(index, profile)}
     source, limit = (FROM_PREDECESSOR, 1 << 30) if index else (FROM_CERTIFICATE, 1 << 20)
-    bounds = (*BOUNDS, *(Bound(f"W_in.{name}", -limit, limit, source) for name, _ in SPEC.weight_shapes()))
+    bounds = tuple(Bound(f"W_in.{name}", -limit, limit, source) for name, _ in SPEC.weight_shapes())
     witness = dict(executed(index, profile).tensors)
     return instance(SEGMENT, profile, "mlp-sgd", b"", roles, witness, run=place.encode(), bounds=bounds)
 
@@ -134,7 +133,7 @@ def certificate(profile: str = TOY) -> Instance:
 @lru_cache
 def histogram(profile: str = TOY) -> Instance:
     counts = tuple(int(v) for v in rows_of_data()["Y"].sum(axis=0))
-    fields = {"publics": (("counts", counts),), "auditor": AUDITOR, "bounds": BOUNDS[1:]}
+    fields = {"publics": (("counts", counts),), "auditor": AUDITOR}
     return instance(AUDIT, profile, "label-histogram", DATASET.encode(), {"D": dataset(profile)}, {}, **fields)
 
 
@@ -149,8 +148,7 @@ def nearest(profile: str = TOY) -> Instance:
     width = limit.bit_length()
     witness = {"nearest.e": np.eye(ROWS, dtype=np.int64)[int(distances.argmin())]}
     witness |= {"nearest.limb0": excess & 0xFFFF} | ({"nearest.limb1": excess >> 16} if width > 16 else {})
-    bounds = (BOUNDS[0], Bound("D.norm2", 0, 3 * 32 * 32, FROM_CERTIFICATE))
-    fields = {"publics": (("query", query), ("distance", (best,))), "auditor": AUDITOR, "bounds": bounds}
+    fields = {"publics": (("query", query), ("distance", (best,))), "auditor": AUDITOR}
     return instance(AUDIT, profile, "nearest-row", DATASET.encode(), {"D": dataset(profile)}, witness, **fields)
 
 
@@ -165,7 +163,7 @@ def predicate(profile: str = TOY) -> Instance:
     witness = {"pred.bit": bit, "pred.A.limb0": np.where(x >= 0, x, -x - 1)}
     counts = tuple(int(v) for v in (bit[:, None] * data["Y"]).sum(axis=0))
     params = DATASET.encode() + Writer().u32(1).i64(threshold).bytes()
-    fields = {"publics": (("counts", counts),), "auditor": AUDITOR, "bounds": BOUNDS}
+    fields = {"publics": (("counts", counts),), "auditor": AUDITOR}
     return instance(AUDIT, profile, "predicate-count", params, {"D": dataset(profile)}, witness, **fields)
 
 

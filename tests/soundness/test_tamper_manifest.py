@@ -232,12 +232,15 @@ STATEMENT_CASES: dict[tuple[type, str], list[Case]] = {
     (Record, "n_columns"): [("certificate", recorded(n_columns=256), RecordError)],
     (Record, "root"): [("certificate", recorded(root=bytes(32)), ConstraintError)],
     (Bound, "tensor"): [
-        ("segment", bounded(tensor="D.norm2"), ProgramError),
+        ("segment", bounded(tensor="D.X"), ProgramError),
         ("segment", bounded(tensor="nothing"), ProgramError),
     ],
-    (Bound, "lo"): [("segment", bounded(lo=-33), ConstraintError), ("segment", bounded(lo=40), ProgramError)],
-    (Bound, "hi"): [("segment", bounded(hi=32), ConstraintError)],
-    (Bound, "source"): [("segment", bounded(source=2), ConstraintError)],
+    (Bound, "lo"): [
+        ("segment", bounded(lo=-(1 << 20) - 1), ConstraintError),
+        ("segment", bounded(lo=(1 << 20) + 1), ProgramError),
+    ],
+    (Bound, "hi"): [("segment", bounded(hi=1 << 21), ConstraintError)],
+    (Bound, "source"): [("segment", bounded(source=2), ConstraintError), ("segment", bounded(source=3), MalformedError)],
     (Auditor, "name"): [("histogram", asked(name="someone"), ConstraintError)],
     (Auditor, "nonce"): [("histogram", asked(nonce=bytes(32)), ConstraintError)],
     (Segment, "registration"): [("segment", registered(total_steps=7), ConstraintError)],
@@ -267,7 +270,7 @@ STATEMENT_CASES: dict[tuple[type, str], list[Case]] = {
     (TrainingSpec, "loss"): [("segment", specified(loss="squared_error"), ProgramError)],
     (TrainingSpec, "data"): [("segment", specified(data=replace(SPEC.data, rows=8)), RecordError)],
     (TrainingSpec, "batch"): [("segment", specified(batch=3), ConstraintError)],
-    (TrainingSpec, "rate"): [("segment", specified(rate=1), ConstraintError), ("segment", specified(rate=0), ProgramError)],
+    (TrainingSpec, "rate"): [("segment", specified(rate=3), ConstraintError), ("segment", specified(rate=0), ProgramError)],
     (TrainingSpec, "scales"): [("segment", scaled(w_d=17), ProgramError)],
     (Scales, "s_x"): [("segment", scaled(s_x=4), ProgramError)],
     (Scales, "s_d"): [("segment", scaled(s_d=4), ConstraintError)],
@@ -314,5 +317,5 @@ def test_N1_every_statement_field_is_bound(owner: type, name: str) -> None:
 
 def test_N1_limits_come_before_everything() -> None:
     st = certificate().st
-    changed = replace(st, params=replace(DatasetSpec.read(Reader(st.params, "")), rows=1 << 22, features=1 << 16).encode())
+    changed = replace(st, params=replace(DatasetSpec.read(Reader(st.params, "")), rows=1 << 20, features=1 << 16).encode())
     Proven(changed.encode(), proven("certificate").proof).refused(LimitError)
