@@ -42,17 +42,9 @@ def certificate(name: str, spec: DatasetSpec, data: StoreTableau) -> Pair:
     return proven(name, st, {}, {"D": data})
 
 
-def histogram(spec: DatasetSpec, data: StoreTableau, counts: tuple[int, ...], y_window: tuple[int, int]) -> Pair:
-    st = Statement(
-        AUDIT,
-        "TOY4",
-        "label-histogram",
-        spec.encode(),
-        (("D", data.record),),
-        (("counts", counts),),
-        bounds=(Bound("D.Y", *y_window, 1),),
-        auditor=AUDITOR,
-    )
+def histogram(spec: DatasetSpec, data: StoreTableau, counts: tuple[int, ...], *bounds: Bound) -> Pair:
+    publics = (("counts", counts),)
+    st = Statement(AUDIT, "TOY4", "label-histogram", spec.encode(), (("D", data.record),), publics, b"", bounds, AUDITOR)
     return proven("histogram", st, {}, {"D": data})
 
 
