@@ -288,11 +288,18 @@ def _collect_audits(out: BundleVerdict, links: Links) -> None:
             origins[role] = known.get(canonical, fallback)
         commitments = {role: links.canonical(record.digest()) for role, record in st.roles}
         _check_model_spec(out, links, name, item)
-        out.audits.append(
-            AuditSummary(
-                name, st.family, st.auditor.name, st.auditor.nonce, item.digest, st.params, dict(st.publics), commitments, origins
-            )
+        summary = AuditSummary(
+            name=name,
+            family=st.family,
+            auditor=st.auditor.name,
+            nonce=st.auditor.nonce,
+            statement=item.digest,
+            params=st.params,
+            publics=dict(st.publics),
+            commitments=commitments,
+            origins=origins,
         )
+        out.audits.append(summary)
         out.add(f"audit.{name}", True, "; ".join(f"{role}: {origin}" for role, origin in origins.items()))
 
 
@@ -301,11 +308,16 @@ def _check_model_spec(out: BundleVerdict, links: Links, name: str, item: Verifie
     record = dict(item.statement.roles).get("W")
     if record is None:
         return
-    specs = [run.registration.spec.encode() for run in out.runs if run.final and links.same(record.digest(), run.final)]
+    specs = []
     for other in out.verified.values():
         st = other.statement
         if st.family == "weights-certificate" and links.same(st.role("W").digest(), record.digest()):
             specs.append(st.params)
+        elif st.kind == SEGMENT and links.same(st.role("W_out").digest(), record.digest()):
+            specs.append(Segment.decode(st.run).registration.spec.encode())
+    if not specs:
+        out.add(f"audit.{name}.model", None, "no proof says at which scales these weights are meant")
+        return
     same = all(item.statement.params.startswith(spec) for spec in specs)
     detail = "scales and layers are those of the weights" if same else "the audit reads the weights at other scales"
     out.add(f"audit.{name}.model", same, detail)
