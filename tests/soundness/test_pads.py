@@ -15,7 +15,7 @@ import zk.prover.prove as prover
 from tests.soundness.harness import Array, Lab, Proven, switch_off_self_checks
 from tests.soundness.linear_algebra import SMALL_PRIME, large_rank
 from tests.soundness.proof_map import map_proof
-from tests.soundness.relations import rescale_case
+from tests.soundness.relations import argmax_case, rescale_case
 from tests.soundness.statements import certificate, histogram, proven
 from zk.protocol.errors import ConstraintError, MalformedError, MerkleError, ProximityError, VerificationError
 from zk.protocol.field import ONE, ZERO, K, k_add
@@ -65,7 +65,7 @@ def test_N19_bad_product_triple(lab: Lab) -> None:
 
 def test_N19_unused_triple_must_still_be_a_product(lab: Lab) -> None:
     """Slots beyond the last product belong to no constraint; the quadratic test covers them all the same."""
-    case = rescale_case()
+    case = argmax_case()
     layout = map_proof(*_bytes(lab.accepted(case))).layout
     assert len(layout.triples) % layout.profile.l, "the fixture needs a free triple"
 
@@ -83,17 +83,17 @@ def test_N20_broken_copy_constraint(lab: Lab) -> None:
     broken: list[int] = []
 
     def change(slots: Array, layout: Any, schedule: Any) -> None:
-        copied = {left for left, _ in layout.copies}
-        homes = {slot: cell for slot, cell in enumerate(layout.home)}
-        for k, (slot_x, slot_y) in enumerate(schedule.products):
-            x, y, z = layout.triples[k]
-            if x in copied and homes[slot_y] == y and not any(right == y for _, right in layout.copies):
-                slots[:, y[0], y[1]] = 0
-                slots[:, z[0], z[1]] = 0
-                if broken:
-                    slots[0, x[0], x[1]] ^= np.uint64(1)
-                broken.append(slot_x)
-                return
+        copied = dict(layout.copies)
+        k = next(k for k, (x, _, _) in enumerate(layout.triples) if x in copied)
+        zero = schedule.products[k][1]
+        for pair, cells in zip(schedule.products, layout.triples, strict=True):
+            for slot, cell in zip(pair, cells[:2], strict=True):
+                if slot == zero:
+                    slots[:, cell[0], cell[1]] = slots[:, cells[2][0], cells[2][1]] = 0
+        x = layout.triples[k][0]
+        if broken:
+            slots[0, x[0], x[1]] ^= np.uint64(1)
+        broken.append(k)
 
     with_slots(lab.patch, change)
     lab.prove(case).verify()  # a zero pad alone is no violation
