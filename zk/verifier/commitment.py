@@ -7,7 +7,7 @@ from operator import mul
 
 from zk.protocol.codec import Reader
 from zk.protocol.errors import ProximityError
-from zk.protocol.field import K, P, k_add, root_of_unity
+from zk.protocol.field import ZERO, K, P, k_add, root_of_unity
 from zk.protocol.hashing import leaf_digest
 from zk.protocol.ir import SEG
 from zk.protocol.merkle import path_positions
@@ -16,6 +16,7 @@ from zk.protocol.schedule import Schedule
 from zk.verifier.merkle import verify_paths
 
 BLOCK = 128
+SLOT = 17  # bytes for a sum of BLOCK products below 2^128
 PACK = 160  # two sums of up to 2^32 products below 2^128 side by side in one Python integer
 MASK = (1 << PACK) - 1
 
@@ -51,23 +52,36 @@ def unpack(value: int) -> K:
     return (value & MASK) % P, (value >> PACK) % P
 
 
-def evaluate_many(coefficients: list[K], points: list[int]) -> list[K]:
-    """A K-polynomial at base-field points, two-level Horner with blocks of 128."""
-    packed = pack(coefficients)
-    blocks = [packed[i : i + BLOCK] for i in range(0, len(packed), BLOCK)]
-    out = []
+def evaluate_many(polynomials: list[list[K]], points: list[int]) -> list[list[K]]:
+    """Values of K-polynomials at base-field points, a list for each polynomial: two-level Horner with blocks of 128.
+
+    All blocks lie side by side in 128 long integers, one for each power inside a block, so that one product with a power
+    of x serves every block of every polynomial.
+    """
+    blocks = [coefficients[i : i + BLOCK] for coefficients in polynomials for i in range(0, len(coefficients), BLOCK)]
+    columns = [int.from_bytes(b"".join(_slots(block, i) for block in blocks), "little") for i in range(BLOCK)]
+    out: list[list[K]] = [[] for _ in polynomials]
     for x in points:
         powers = [1]
         for _ in range(BLOCK - 1):
             powers.append(powers[-1] * x % P)
         giant = powers[-1] * x % P
-        low = high = 0
-        for block in reversed(blocks):
-            value = sum(map(mul, block, powers))
-            low = (low * giant + (value & MASK)) % P
-            high = (high * giant + (value >> PACK)) % P
-        out.append((low, high))
+        raw = sum(map(mul, columns, powers)).to_bytes(2 * SLOT * len(blocks), "little")
+        sums = [int.from_bytes(raw[at : at + SLOT], "little") for at in range(0, len(raw), SLOT)]
+        start = 0
+        for coefficients, values in zip(polynomials, out, strict=True):
+            stop = start - 2 * (-len(coefficients) // BLOCK)
+            low = high = 0
+            for at in range(stop - 2, start - 2, -2):
+                low, high = (low * giant + sums[at]) % P, (high * giant + sums[at + 1]) % P
+            values.append((low, high))
+            start = stop
     return out
+
+
+def _slots(block: list[K], i: int) -> bytes:
+    low, high = block[i] if i < len(block) else ZERO
+    return low.to_bytes(SLOT, "little") + high.to_bytes(SLOT, "little")
 
 
 def bit_reverse(index: int, n_bits: int) -> int:
@@ -85,7 +99,7 @@ def check_columns(schedule: Schedule, openings: list[Opening], indices: list[int
     """w(eta_j) = S_j + sum_i (r_i + c a_i) U_i[j] at every opened column."""
     values = [[column_values(column) for column in opening.columns] for opening in openings]
     packed = pack(weights)
-    for at, expected in enumerate(evaluate_many(w, domain_points(indices, schedule.profile.n))):
+    for at, expected in enumerate(evaluate_many([w], domain_points(indices, schedule.profile.n))[0]):
         stacked: list[int] = []
         for tableau, columns in zip(schedule.tableaux, values, strict=True):
             rows = columns[at]

@@ -23,8 +23,9 @@ def check_pad_columns(layout: PadLayout, challenge: PadChallenge, proof: Proof, 
     """w', q_lin and g at the opened columns. Raises `ProximityError`."""
     profile = layout.profile
     xs = domain_points(indices, profile.n, shift=7)
-    ldt, linear, quadratic = (evaluate_many(poly, xs) for poly in (proof.ldt, proof.linear, proof.quadratic))
-    weights = {row: evaluate_many(interpolate(slots), xs) for row, slots in challenge.rows.items()}
+    polynomials = [proof.ldt, proof.linear, proof.quadratic, *(interpolate(slots) for slots in challenge.rows.values())]
+    ldt, linear, quadratic, *rows = evaluate_many(polynomials, xs)
+    weights = dict(zip(challenge.rows, rows, strict=True))
     for at, (x, column) in enumerate(zip(xs, opening.columns, strict=True)):
         flat = column_values(column)
         u = list(zip(flat[0::2], flat[1::2], strict=True))
