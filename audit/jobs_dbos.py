@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +32,7 @@ WORKFLOW = "assay.job"
 POLL_S = 0.1
 RETRY_DELAYS_S = (0.5, 2.0, 10.0)
 PEER_CHECK_S = 2.0
+NAME_TRIES = 10
 
 _log = logging.getLogger("assay.jobs")
 _STATUS: dict[str, JobStatus] = {
@@ -118,7 +120,7 @@ class JobWorker:
     def start(self) -> None:
         """Take the name, recover this worker's unfinished jobs, and begin to take new ones. Raises StorageError."""
         self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _try_lock(self._locks / f"worker-{self._name}.lock")
+        self._lock = self._take_name()
         if self._lock is None:
             raise StorageError(f"a worker named {self._name} is running already; give this one another --name")
         self._engine = open_job_engine(self._url)
@@ -142,6 +144,15 @@ class JobWorker:
         )
         self._peers = DbosEngine(self._url)
         self._watcher.start()
+
+    def _take_name(self) -> IO[str] | None:
+        """This worker's lock; a peer that is just looking for dead workers holds it for a moment only."""
+        for _ in range(NAME_TRIES):
+            lock = _try_lock(self._locks / f"worker-{self._name}.lock")
+            if lock is not None:
+                return lock
+            time.sleep(0.2)
+        return None
 
     def stop(self) -> None:
         """Stop taking jobs and let go of the name. A job that is running will be run again."""
@@ -208,7 +219,6 @@ class JobWorker:
                 for workflow in left:
                     _log.warning("taking over job %s of the dead worker %s", workflow.workflow_id, name)
                     self._peers._client.resume_workflow(workflow.workflow_id, queue_name=QUEUE)
-                path.unlink(missing_ok=True)
 
 
 def _try_lock(path: Path) -> IO[str] | None:

@@ -49,6 +49,7 @@ def publish_command(
     with ServiceClient(url, read_api_key(api_key_file)) as client:
         found = publish_run(client, run, provider, signer, say)
         if wait:
+            say("waiting for the service to verify it (--no-wait to go on)")
             found = client.wait_for_run(provider, found["run_id"])
     emit(found, as_json, f"run {found['run_id']} is {found['state']}" + (f": {found['detail']}" if found["detail"] else ""))
     raise typer.Exit(_EXITS.get(found["state"], Exit.OPERATIONAL))

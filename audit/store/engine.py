@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, Select, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from audit.errors import StorageError
+from audit.errors import ConflictError, StorageError
 
 BUSY_TIMEOUT_MS = 30_000
 _READ_ONLY = "assay_read_only"
@@ -141,11 +142,15 @@ def for_update(statement: Select[Any]) -> Select[Any]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn a database that cannot work into one clear line; everything else passes."""
+    """Turn a database that cannot work, or a lost race for a unique value, into one clear line."""
     try:
         yield
-    except OperationalError as error:
+    except IntegrityError as error:
+        raise ConflictError("another request did the same at this moment; look at the result, or try again") from error
+    except (OperationalError, InterfaceError) as error:
         raise StorageError(_explain(error)) from error
+    except PoolTimeoutError as error:
+        raise StorageError("every connection to the database is busy; try again in a moment") from error
 
 
 def _explain(error: DBAPIError) -> str:

@@ -90,7 +90,7 @@ def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest
     """
     digest, moment = compute_manifest_digest(manifest), now_ms()
     run = session.scalar(for_update(select(Run).where(Run.provider == provider, Run.run_id == run_id)))
-    if run is not None and run.manifest_sha256 == digest:
+    if run is not None and run.manifest_sha256 == digest and run.state != "failed":
         return run, False
     if run is None:
         run = Run(provider=provider, run_id=run_id, created_at=moment)
@@ -99,7 +99,7 @@ def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest
         _check_growth(run, manifest)
     run.state, run.manifest, run.manifest_sha256 = "checking", manifest_to_json(manifest), digest
     run.envelope_sha256, run.outcome, run.detail, run.updated_at = envelope_sha256, None, None, moment
-    run.job_id = f"run-{provider}-{run_id[:16]}-{digest[:16]}"
+    run.job_id = f"run-{provider}-{run_id[:16]}-{digest[:16]}-{moment}"
     session.flush()
     _write_segments(session, run, manifest)
     return run, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from audit import jobs_dbos
 from audit.errors import ConflictError, ForbiddenError, NotFoundError, StorageError
 from audit.evidence import build_manifest
 from audit.jobs_dbos import DbosEngine, create_job_tables
@@ -19,7 +21,7 @@ from audit.requests import AuditRequest, Subject, new_request
 from audit.store import access, audits, runs
 from audit.store.engine import Store, normalise_url, open_job_engine
 from audit.store.migrate import migrate
-from audit.store.models import Base
+from audit.store.models import Audit, Base
 from audit.zk_gate import RunVerdict
 
 OUTCOME = Outcome("holds", (Check("1", True, ""),))
@@ -244,6 +246,32 @@ def test_a_refuted_run_may_be_replaced_and_a_verified_one_only_grows(store: Stor
         assert runs.publish_run(session, "acme", "ab" * 32, other, "00" * 32)[1] is False
         with pytest.raises(ConflictError, match="only grows"):
             runs.publish_run(session, "acme", "ab" * 32, RUN, "00" * 32)
+
+
+def test_a_run_that_could_not_be_verified_is_verified_again_when_published_again(store: Store) -> None:
+    with store.write() as session:
+        run, _ = runs.publish_run(session, "acme", "ab" * 32, RUN, "00" * 32)
+        first = run.job_id
+        assert runs.fail_run(session, "acme", "ab" * 32, run.manifest_sha256, "the disk was full")
+    time.sleep(0.002)
+    with store.write() as session:
+        run, is_new = runs.publish_run(session, "acme", "ab" * 32, RUN, "00" * 32)
+        assert is_new and run.state == "checking" and run.job_id != first
+
+
+def test_a_lost_race_for_a_unique_value_is_a_conflict(store: Store) -> None:
+    same = request()
+    with pytest.raises(ConflictError, match="at this moment"), store.write() as session:
+        first = audits.create_audit(session, same, ())
+        session.add(Audit(**{c.name: getattr(first, c.name) for c in Audit.__table__.columns if c.name != "seq"}))
+
+
+def test_a_second_worker_of_one_name_is_refused(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_dbos, "NAME_TRIES", 1)
+    held = jobs_dbos._try_lock(tmp_path / "worker-one.lock")
+    assert held is not None
+    with held, pytest.raises(StorageError, match="another --name"):
+        jobs_dbos.JobWorker(store.url, "one", {}, tmp_path).start()
 
 
 def test_api_keys(store: Store) -> None:
