@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.options import DEFAULT_DATA, Data, Database, Json, emit_line
-from api.runtime import open_runtime
-from api.serving import serve as run_server
 from api.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 serve = typer.Typer()
@@ -24,6 +22,8 @@ def serve_command(
     as_json: Json = False,
 ) -> None:
     """Serve the HTTP API until interrupted."""
+    from api.runtime import open_runtime
+    from api.serving import serve as run_server
 
     def announce(launch: dict[str, Any]) -> None:
         emit_line({"event": "launch", **launch}, as_json, f"serving {launch['url']} from {launch['data']}")

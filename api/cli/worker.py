@@ -7,8 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.options import DEFAULT_DATA, Data, Database, Json, emit_line
-from api.runtime import open_runtime
-from api.serving import run_worker
 from api.settings import Settings
 
 worker = typer.Typer()
@@ -23,6 +21,8 @@ def worker_command(
     as_json: Json = False,
 ) -> None:
     """Run jobs until interrupted. Any number of workers may share a database and a data folder."""
+    from api.runtime import open_runtime
+    from api.serving import run_worker
 
     def announce(launch: dict[str, Any]) -> None:
         emit_line({"event": "launch", **launch}, as_json, f"worker {launch['worker']} on {launch['data']}")
