@@ -114,6 +114,8 @@ def dot(values: list[int] | tuple[int, ...], weights: list[K]) -> K:
 
 
 FULL_TABLE_BITS = 16
+PACK = 160  # two sums of up to 2^32 products below 2^128 side by side in one integer
+MASK = (1 << PACK) - 1
 
 
 class _Lookup:
@@ -138,6 +140,7 @@ class Points:
     gamma1: K = ZERO
     _dense: dict[tuple[Vec, int], list[K]] = field(default_factory=dict)
     _tables: dict[tuple[K, ...], list[K]] = field(default_factory=dict)
+    _gathers: dict[tuple[K, ...], list[list[int]]] = field(default_factory=dict)
 
     def of(self, vec: Eq) -> Point:
         return self.named[vec.point][vec.start : vec.start + vec.n]
@@ -189,17 +192,23 @@ class Points:
 
     def _inner_gathered(self, vec: Gathered, r: Point) -> K:
         """sum_{t,b} first[t] second[b] eq(r, idx(t,b))."""
-        order, table = self.program.order, _Lookup(self, r)
+        order = self.program.order
         first, second = self.dense(vec.first, len(order)), self.dense(vec.second, len(order[0]))
         low, high = [w[0] for w in second], [w[1] for w in second]
         out = ZERO
-        for weight, row in zip(first, order, strict=True):
-            picked = [table[n] for n in row]
-            real, imaginary = [e[0] for e in picked], [e[1] for e in picked]
-            cross = sum(map(mul, low, imaginary)) + sum(map(mul, high, real))
-            inner = ((sum(map(mul, low, real)) + 7 * sum(map(mul, high, imaginary))) % P, cross % P)
+        for weight, row in zip(first, self._gathered_rows(r), strict=True):
+            a, b = sum(map(mul, low, row)), sum(map(mul, high, row))
+            inner = (((a & MASK) + 7 * (b >> PACK)) % P, ((a >> PACK) + (b & MASK)) % P)
             out = k_add(out, k_mul(weight, inner))
         return out
+
+    def _gathered_rows(self, r: Point) -> list[list[int]]:
+        """eq(r, idx(t,b)), both coordinates in one integer; claims on one tensor share the point."""
+        key = tuple(r)
+        if key not in self._gathers:
+            table = _Lookup(self, r)
+            self._gathers[key] = [[e0 | e1 << PACK for e0, e1 in map(table.__getitem__, row)] for row in self.program.order]
+        return self._gathers[key]
 
     def total(self, vec: Vec, size: int) -> K:
         """sum_{i<size} vec[i]."""
