@@ -49,8 +49,10 @@ class _StoppableServer(uvicorn.Server):
         self._application = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop in order. Uvicorn's own handler would raise the signal again and end before the worker has let go."""
         self._application.state.stopping = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def run_worker(runtime: Runtime, name: str, concurrency: int, announce: Callable[[dict[str, Any]], None]) -> None:

@@ -111,3 +111,21 @@ def test_keys_are_made_shown_and_revoked(tmp_path: Path) -> None:
     assert assay("keys", "revoke", rows[0]["id"], *data).returncode == 0
     assert json.loads(assay("keys", "show", *data).stdout)[0]["revoked_at"] is not None
     assert assay("keys", "revoke", "unknown", *data).returncode == 6
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["serve", "--port", "0", "--no-worker"], ["worker"]])
+def test_servers_announce_themselves_and_stop_in_order(arguments: list[str], tmp_path: Path) -> None:
+    program = "from api.cli.main import main; main()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--data", str(tmp_path / "d"), "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    launch = json.loads(child.stdout.readline())
+    assert launch["event"] == "launch" and launch["data"] == str(tmp_path / "d")
+    if "url" in launch:
+        kinds = assay("audit", "kinds", "--url", launch["url"], "--json")
+        assert kinds.returncode == 0 and isinstance(json.loads(kinds.stdout), list)
+    child.terminate()
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (0, "") and "Traceback" not in err
