@@ -123,7 +123,7 @@ def _build_tree(p: Array, q: Array, depth: int) -> list[tuple[Array, Array]]:
 
 def _split(p: Array, q: Array, half: int) -> tuple[Array, Array, Array, Array]:
     """Children tables pl, pr, ql, qr of a layer with 2*half logical entries."""
-    return tuple(np.ascontiguousarray(part) for part in (p[:, :half], p[:, half:], q[:, :half], q[:, half:]))  # type: ignore[return-value]
+    return p[:, :half], p[:, half:], q[:, :half], q[:, half:]
 
 
 def _prove_layer(
