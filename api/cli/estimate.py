@@ -23,7 +23,8 @@ def estimate_command(
 ) -> None:
     """Time, memory and proof size of a run, before it starts. Writes nothing.
 
-    Sizes come from the compiled schedules; times and memory are those of a 2-core machine.
+    Sizes come from the compiled schedules; times and memory are those measured on a 2-core
+    x86-64 machine.
     """
     with clear_errors(), shown_progress(as_json) as progress:
         found = estimate_run(read_config(config), config.parent.resolve(), progress)
@@ -35,8 +36,8 @@ def _text(found: Estimate) -> str:
         f"profile   {found.profile}",
         f"steps     {found.n_steps} in {found.n_segments} segments of {found.segment_steps}, {found.n_refreshes} refreshes",
         f"proofs    {found.proof_bytes / 1e6:.2f} MB",
-        f"proving   {_seconds(found.seconds_proving)} on 2 cores, {found.seconds_proving / found.n_steps * 1000:.1f} ms a step",
-        f"verifying {_seconds(found.seconds_verifying)}",
+        f"proving   {_seconds(found.seconds_proving)} of CPU, {found.seconds_proving / found.n_steps * 1000:.1f} ms a step",
+        f"verifying {_seconds(found.seconds_verifying)} of CPU",
         f"memory    {found.memory_bytes / 1e6:.0f} MB",
         "",
         f"{'':4s} {'statement':34s} {'leaves':>10s} {'slots':>10s} {'rows':>6s} {'proof':>9s}",
