@@ -46,7 +46,6 @@ class Shape:
     n_slots: int
     n_columns: int
     n_leaves: int
-    n_products: int
     n_scalars: int
 
     @property
