@@ -1,6 +1,6 @@
 """One training step of a 64-32-10 network, batch 16, squared error: proven by Assay and by EZKL in the same run.
 
-    python -m benchmarks.ezkl_step [--ezkl-python PATH] [--runs 3] [--folder FOLDER]
+    python -m benchmarks.ezkl_step [--ezkl-python PATH] [--runs 5] [--ezkl-runs 1] [--folder FOLDER]
 
 EZKL proves forward pass, backward pass and weight update as one circuit with private inputs and public new weights.
 Assay proves the step inside a segment of 128 steps (the amortised figure) and as a segment of one step; data and all
@@ -67,7 +67,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ezkl-python", type=Path, help="interpreter of an environment with ezkl and onnx")
     parser.add_argument("--folder", type=Path, help="keep EZKL's files here and use its reference string again")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5, help="of Assay")
+    parser.add_argument("--ezkl-runs", type=int, default=1, help="proofs by EZKL; one takes about a minute")
     options = parser.parse_args()
     if options.ezkl_python and not os.access(options.ezkl_python, os.X_OK):
         parser.error(f"--ezkl-python: {options.ezkl_python} is not an executable file\n{HOW_TO}")
@@ -85,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.folder or Path(scratch)).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        stages, proving, sizes = measure_ezkl(options.ezkl_python.absolute(), folder, options.runs)
+        stages, proving, sizes = measure_ezkl(options.ezkl_python.absolute(), folder, options.ezkl_runs)
     print(f"  prove {proving.text(2)} s, peak {max(stage.peak_bytes for stage in stages.values()) / 2**30:.2f} GiB")
     print("  " + ", ".join(f"{name} {size / 1e6:.3f} MB" for name, size in sizes.items()))
     print()

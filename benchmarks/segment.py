@@ -32,7 +32,7 @@ from zk.prover.statements import SegmentWork, commit_dataset, execute_segment
 # The number formats of zk/PROTOCOL.md section 17.1; gradients of a squared error are larger than those of softmax.
 SCALES = {
     "softmax_ce": Scales(s_x=8, s_d=12, e=8, s_z=6, s_e=11, a=12, q=14, w_d=13, w_m=14),
-    "squared_error": Scales(s_x=8, s_d=12, e=8, s_z=6, s_e=11, a=12, q=16, w_d=13, w_m=14),
+    "squared_error": Scales(s_x=8, s_d=12, e=8, s_z=6, s_e=11, a=12, q=16, w_d=13, w_m=11),
 }
 LEARNING_RATES = {"softmax_ce": 0.25, "squared_error": 0.0625}
 
