@@ -30,8 +30,8 @@ def dataset_command(
 ) -> None:
     """Commit every row of a dataset and prove that its values lie in the stated windows."""
     options = DatasetOptions(task, standardise, scale, profile)
-    with clear_errors(resumes=True), shown_progress(as_json) as progress, RunFolder(out).locked() as folder:
-        done = commit_dataset_to(source, options, folder, progress)
+    with clear_errors(resumes=True), shown_progress(as_json) as progress:
+        done = commit_dataset_to(source, options, RunFolder(out), progress)
     shape = f"{done.description['rows']} rows, {done.description['features']} features of {done.description['x_bits']} bits"
     _show(done, shape, out, as_json)
 
@@ -50,8 +50,8 @@ def model_command(
 ) -> None:
     """Commit the weights of a model and prove that every one fits 32 bits."""
     options = ModelOptions(feature_scale, weight_scale, loss, profile)
-    with clear_errors(resumes=True), shown_progress(as_json) as progress, RunFolder(out).locked() as folder:
-        done = commit_model_to(path, options, folder, progress)
+    with clear_errors(resumes=True), shown_progress(as_json) as progress:
+        done = commit_model_to(path, options, RunFolder(out), progress)
     scales = done.description["scales"]
     shape = f"layers {done.description['layers']}, weights at {scales['s_x'] + scales['s_d'] + scales['e']} fraction bits"
     _show(done, shape, out, as_json)

@@ -32,9 +32,8 @@ def train_command(
     with clear_errors(resumes=True), shown_progress(as_json) as progress:
         folder = RunFolder(out)
         text = read_config(config)
-        with folder.locked():
-            run_id = prepare(text, config.parent.resolve(), folder, progress)
-            done = None if no_prove else prove_run(folder, progress)
+        run_id = prepare(text, config.parent.resolve(), folder, progress)
+        done = None if no_prove else prove_run(folder, progress)
     if done is None:
         emit({"run_id": run_id, "run": str(out), "proven": False}, as_json, f"run {run_id}\nregistered in {out}, not proven")
         _suggest(as_json, f"assay prove {out}")
@@ -49,9 +48,7 @@ def prove_command(
 ) -> None:
     """Prove what a run still lacks: certificate, segments, refreshes."""
     with clear_errors(resumes=True), shown_progress(as_json) as progress:
-        folder = RunFolder(run).require()
-        with folder.locked():
-            done = prove_run(folder, progress)
+        done = prove_run(RunFolder(run), progress)
     _show(done, run, as_json)
 
 

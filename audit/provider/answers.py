@@ -6,7 +6,8 @@ bytes again and no hiding budget is spent twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,16 @@ from audit.provider.longlived import LongLived
 from audit.provider.training import final_bounds
 from audit.registry import Cancelled, Progress
 from audit.requests import AuditRequest
-from zk.protocol.errors import ProvingError, VerificationError
+from zk.protocol.errors import ProvingError, VerificationError, WindowError
 from zk.protocol.registration import Registration
 from zk.protocol.statement import Auditor
 from zk.prover import statements
 from zk.prover.commitment import StoreTableau
 from zk.prover.openings import write_private
 from zk.prover.statements import AuditWork
+
+REFUSALS = "refusals.json"
+MAX_REFUSALS = 8
 
 
 @dataclass
@@ -63,11 +67,12 @@ class RunSecrets:
         return statements.label_histogram(self.registration.spec.data, self.data, self.auditor)
 
     def predicate_count(self, params: PredicateParams, min_rows: int) -> AuditWork:
-        spec = self.registration.spec.data
-        work = statements.predicate_count(spec, self.data, self.auditor, params.feature, params.threshold)
-        total = sum(work.statement.public("counts"))
-        if min(total, spec.rows - total) < min_rows:
-            raise AuditError(f"refused: fewer than {min_rows} rows on one side of the threshold would single out people")
+        spec, data = self.registration.spec.data, self.data
+        work = statements.predicate_count(spec, data, self.auditor, params.feature, params.threshold)
+        counts = work.statement.public("counts")
+        others = [int(total) - count for total, count in zip(data.tensors["Y"].sum(axis=0), counts, strict=True)]
+        if any(0 < count < min_rows for count in (*counts, *others)):
+            raise AuditError(f"refused: a count of fewer than {min_rows} rows would single out people")
         return work
 
     def nearest_row(self, params: NearestParams) -> AuditWork:
@@ -114,12 +119,26 @@ def answer_audit(
         raise AuditError(f"{workspace} holds run {registration.run_id.hex()[:16]}, the request is about another")
     kept = folder.private / "answers" / request.sha256
     if not kept.with_suffix(".stmt").exists():
-        _prove(folder, registration, request, execute, progress, cancelled, kept)
+        # One prover a folder at a time: a refresh that two agents made at once would leave one of them without its opening.
+        with _held(folder, cancelled):
+            if not kept.with_suffix(".stmt").exists():
+                _prove(folder, registration, request, execute, progress, cancelled, kept)
     evidence = _pair_files(folder, ("refresh-",))
     evidence["proofs/audit.stmt"] = kept.with_suffix(".stmt").read_bytes()
     evidence["proofs/audit.proof"] = kept.with_suffix(".proof").read_bytes()
     progress(1.0, "answered")
     return evidence
+
+
+@contextmanager
+def _held(folder: RunFolder, cancelled: Cancelled) -> Iterator[None]:
+    try:
+        with folder.locked(patience=lambda: not cancelled()):
+            yield
+    except ProvingError as error:
+        if cancelled():
+            raise CancelledError("the audit was cancelled") from error
+        raise AuditError(str(error)) from error
 
 
 def _prove(
@@ -136,6 +155,7 @@ def _prove(
             raise CancelledError("the audit was cancelled")
         progress(0.5, name)
 
+    _require_patience(folder, request.auditor)
     try:
         stage("executing")
         secrets = RunSecrets(folder, registration, Auditor(request.auditor, bytes.fromhex(request.sha256)))
@@ -143,5 +163,23 @@ def _prove(
         write_private(kept.with_suffix(".proof"), proven.proof)
         write_private(kept.with_suffix(".stmt"), proven.statement.encode())
         folder.ledger.forget(proven.statement.digest())
+    except WindowError as error:
+        _count_refusal(folder, request.auditor)
+        raise AuditError("the provider could not prove this: a value leaves the windows of the model") from error
     except (ProvingError, VerificationError) as error:
         raise AuditError(f"the provider could not prove this: {error}") from error
+
+
+def _count_refusal(folder: RunFolder, auditor: str) -> None:
+    refusals = _refusals(folder)
+    folder.write_json(REFUSALS, {**refusals, auditor: refusals.get(auditor, 0) + 1})
+
+
+def _refusals(folder: RunFolder) -> dict[str, int]:
+    return dict(folder.read_json(REFUSALS)) if (folder.private / REFUSALS).exists() else {}
+
+
+def _require_patience(folder: RunFolder, auditor: str) -> None:
+    """That a request leaves the windows tells the auditor a bit about the weights; a few such bits are all it gets."""
+    if _refusals(folder).get(auditor, 0) >= MAX_REFUSALS:
+        raise AuditError(f"refused: {MAX_REFUSALS} requests of this auditor left the windows of the model already")

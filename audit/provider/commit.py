@@ -70,6 +70,11 @@ class Committed:
 
 def commit_dataset_to(source: str, options: DatasetOptions, folder: RunFolder, progress: Progress = silent) -> Committed:
     """Commit every row of a dataset and prove its windows. Raises `DatasetError` or `ProvingError` naming what to change."""
+    with folder.locked():
+        return _commit_rows(source, options, folder, progress)
+
+
+def _commit_rows(source: str, options: DatasetOptions, folder: RunFolder, progress: Progress) -> Committed:
     progress(0.0, "loading the dataset")
     data = load_dataset(source, options.task)
     preprocess = fit_preprocess(data, np.arange(data.n_rows), options.standardise)
@@ -101,6 +106,11 @@ def commit_model_to(path: Path, options: ModelOptions, folder: RunFolder, progre
 
     `path`: an NPZ or safetensors file, or a folder with one of them. Raises `ExportError` naming array or option.
     """
+    with folder.locked():
+        return _commit_weights(path, options, folder, progress)
+
+
+def _commit_weights(path: Path, options: ModelOptions, folder: RunFolder, progress: Progress) -> Committed:
     progress(0.0, "reading the weights")
     model = read_model(path)
     spec = _model_spec(model, options)
@@ -211,7 +221,6 @@ def _claim(folder: RunFolder, origin: dict[str, Any]) -> None:
         if folder.read_json("config.json").get("sha256") != digest:
             raise ProvingError(f"{folder.root} holds another commitment or run; choose another --out")
         return
-    folder.create()
     folder.write_json("config.json", {"sha256": digest, **origin})
 
 

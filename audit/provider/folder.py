@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from zk.protocol.errors import ProvingError
 from zk.prover.commitment import StoreTableau
@@ -21,6 +22,7 @@ from zk.prover.openings import load_opening, save_opening, write_private
 from zk.prover.statements import Proven
 
 FORMAT = "assay-run/1"
+LOCK_POLL_S = 0.1
 
 
 class RunFolder:
@@ -52,17 +54,18 @@ class RunFolder:
         return self
 
     @contextmanager
-    def locked(self) -> Iterator[RunFolder]:
-        """Hold the folder against other processes, and sweep what a killed one left half-written.
+    def locked(self, patience: Callable[[], bool] | None = None) -> Iterator[RunFolder]:
+        """Hold the folder against other processes and threads, and sweep what a killed one left half-written.
 
-        Creates the folder. Raises `ProvingError` if another process holds it.
+        Creates the folder. While another holds it, waits as long as `patience()` is true, then raises `ProvingError`. Not
+        reentrant.
         """
         self.create()
         with open(self.private / "run.lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ProvingError(f"another process is working on {self.root}; wait for it, or stop it first") from None
+            while not _try_lock(lock):
+                if patience is None or not patience():
+                    raise ProvingError(f"another process is working on {self.root}; wait for it, or stop it first")
+                time.sleep(LOCK_POLL_S)
             for half_written in self.public.rglob("*.tmp"):
                 half_written.unlink(missing_ok=True)
             try:
@@ -91,9 +94,10 @@ class RunFolder:
         return all((self.public / "proofs" / f"{name}.{suffix}").exists() for suffix in ("stmt", "proof"))
 
     def write_proof(self, proven: Proven) -> None:
-        """Proof first, statement last: a pair counts once its statement is there."""
+        """Proof first, statement last: a pair counts once its statement is there. Then the escrowed copy may go."""
         self.write_public(f"proofs/{proven.name}.proof", proven.proof)
         self.write_public(f"proofs/{proven.name}.stmt", proven.statement.encode())
+        self.ledger.forget(proven.statement.digest())
         self.ledger.forget(proven.statement.digest())
 
     def read_statement(self, name: str) -> bytes:
@@ -143,3 +147,11 @@ class RunFolder:
             raise ProvingError(f"{path} is missing; this folder was not prepared by assay train") from None
         except ValueError as error:
             raise ProvingError(f"{path} is damaged ({error}); restore it from a backup") from None
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -62,7 +62,8 @@ def load_test_rows(folder: RunFolder) -> dict[str, np.ndarray]:
 
 
 def integer_accuracy(folder: RunFolder, registration: Registration) -> float | None:
-    """Accuracy of the last checkpoint in the integers of the protocol; None for regression and without held-out rows."""
+    """Accuracy of the last checkpoint in the integers of the protocol; None for regression and without held-out
+    rows."""
     rows = load_test_rows(folder)
     if registration.spec.loss != "softmax_ce" or not len(rows["labels"]):
         return None

@@ -91,8 +91,14 @@ def plan_run(config_text: str, base: Path, progress: Progress = silent) -> tuple
 def prepare(config_text: str, base: Path, folder: RunFolder, progress: Progress = silent) -> str:
     """Load, plan, commit the dataset and register the run; returns the run id in hex.
 
-    Does nothing if this very configuration is prepared already. Raises `ProvingError` if the folder holds another run.
+    Does nothing if this very configuration is prepared already. Raises `ProvingError` if the folder holds another run or
+    another process works on it.
     """
+    with folder.locked():
+        return _prepare(config_text, base, folder, progress)
+
+
+def _prepare(config_text: str, base: Path, folder: RunFolder, progress: Progress) -> str:
     digest = hashlib.sha256(config_text.encode()).hexdigest()
     if (folder.private / "config.json").exists():
         if folder.read_json("config.json").get("sha256") != digest:
@@ -100,7 +106,6 @@ def prepare(config_text: str, base: Path, folder: RunFolder, progress: Progress 
         if (folder.private / "plan.json").exists():
             return read_registration(folder).run_id.hex()
     plan, profile = plan_run(config_text, base, progress)
-    folder.create()
     folder.write_json("config.json", {"sha256": digest, "text": config_text, "base": str(base)})
     progress(0.05, "committing the dataset")
     tableau = _commit_rows(folder, plan, profile)
@@ -155,6 +160,11 @@ def _write_registration(folder: RunFolder, registration: Registration, randomnes
         "steps": registration.total_steps,
         "segments": registration.n_segments,
         "class_names": list(plan.class_names),
+        "features": {
+            "mean": plan.preprocess.mean.tolist(),
+            "scale": plan.preprocess.scale.tolist(),
+            "bits": registration.spec.scales.s_x,
+        },
         "notes": ["the beacon is self-made"] if registration.is_self_made else [],
     }
     folder.write_public("run.json", json.dumps(manifest, indent=1).encode())
@@ -188,7 +198,11 @@ def _plan_json(plan: TrainingPlan, digest: str, registration: Registration, rand
 
 def prove_run(folder: RunFolder, progress: Progress = silent) -> RunReport:
     """Prove everything that is missing: certificate, segments in order, refreshes where the budget asks for one."""
-    folder.require()
+    with folder.require().locked():
+        return _prove_run(folder, progress)
+
+
+def _prove_run(folder: RunFolder, progress: Progress) -> RunReport:
     started, proving = time.monotonic(), 0.0
     plan = folder.read_json("plan.json")
     registration = read_registration(folder)
