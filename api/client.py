@@ -110,6 +110,10 @@ class ServiceClient:
         """A run with its segments."""
         return dict(self.call("GET", f"/providers/{provider}/runs/{run_id}"))
 
+    def read_run_file(self, provider: str, run_id: str, name: str) -> bytes:
+        """One published file of a run."""
+        return self._send("GET", f"/providers/{provider}/runs/{run_id}/files/{name}").content
+
     def wait_for_run(self, provider: str, run_id: str, poll_s: float = 0.2) -> dict[str, Any]:
         """A run as soon as its verification has ended."""
         while (run := self.show_run(provider, run_id))["state"] == "checking":

@@ -7,6 +7,7 @@ the provider, the auditor and the reader use the functions behind the commands o
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import subprocess
 import sys
@@ -138,33 +139,23 @@ def _provider(story: Story, say: Say) -> None:
 @contextmanager
 def _service(story: Story, data: Path) -> Iterator[str]:
     """`assay serve` on a free loopback port, stopped at the end."""
-    command = [
-        sys.executable,
-        "-c",
-        "from api.cli.main import main; main()",
-        "serve",
-        "--data",
-        str(data),
-        "--port",
-        "0",
-        "--json",
-    ]
-    with _timed(story, "start the service"):
-        log = open(story.out / "service.log", "w")
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        assert child.stdout is not None
-        line = child.stdout.readline()
-    if not line:
-        raise AuditError(f"the service did not start; its log is {story.out / 'service.log'}")
-    try:
-        yield json.loads(line)["url"]
-    finally:
-        child.terminate()
+    program = "from api.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "serve", "--data", str(data), "--port", "0", "--json"]
+    with open(story.out / "service.log", "w") as log:
+        with _timed(story, "start the service"):
+            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            assert child.stdout is not None
+            line = child.stdout.readline()
+        if not line:
+            raise AuditError(f"the service did not start; its log is {story.out / 'service.log'}")
         try:
-            child.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            child.kill()
-        log.close()
+            yield json.loads(line)["url"]
+        finally:
+            child.terminate()
+            try:
+                child.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 def _publish_and_audit(story: Story, url: str, say: Say) -> None:
@@ -228,7 +219,8 @@ def _reader(story: Story, say: Say) -> None:
     folder = story.out / "reports" / "model.accuracy"
     files = _read_folder(folder)
     with _timed(story, "verify a report offline"):
-        story.offline = verify_report(files, build_registry())
+        service_key = PrivateKey.load_or_create(Settings(story.out / "service").signing_key).public
+        story.offline = verify_report(files, build_registry(), [service_key])
     say("reader: trying forged copies")
     with _timed(story, "refuse forged copies"):
         for name, forged in _forgeries(files):
@@ -244,11 +236,17 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
 
 def _forgeries(files: dict[str, bytes]) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(what was changed, the forged report)."""
+    forger = PrivateKey.generate()
     proof = next(name for name in files if name.endswith("audit.proof"))
     flipped = bytearray(files[proof])
     flipped[len(flipped) // 2] ^= 1
-    yield "one bit of the proof", {**files, proof: bytes(flipped)}
-    forger = PrivateKey.generate()
+    statement = _statement(files)
+    for entry in statement["predicate"]["evidence"]:
+        if proof.endswith(entry["name"]):
+            entry["sha256"] = hashlib.sha256(flipped).hexdigest()
+    statement["predicate"]["service"]["publicKey"] = forger.public.to_text()
+    forged = {**files, proof: bytes(flipped), ENVELOPE_NAME: _sealed(statement, files, forger)}
+    yield "one bit of the proof, signed by the forger", forged
     statement = _statement(files)
     statement["predicate"]["outputs"]["accuracy"] = "0.999999"
     yield "a better accuracy under the old signature", {**files, ENVELOPE_NAME: _sealed(statement, files, None)}

@@ -1,4 +1,5 @@
-"""Parameters of the proof-backed audits: strict readers of what an auditor wrote. Values are integers at the run's scales."""
+"""Parameters of the proof-backed audits: strict readers of what an auditor wrote. Values are integers at the run's
+scales."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any
 from audit.errors import RequestError
 
 MAX_ROWS = 1 << 16
-MAX_VALUES = 1 << 21
+MAX_VALUES = 1 << 20
 MAX_GROUPS = 256
 LIMIT = 1 << 40
 

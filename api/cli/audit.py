@@ -32,6 +32,7 @@ def request_audit(
     run: Annotated[str | None, typer.Option("--run", help="Id of the published run to audit.")] = None,
     commitment: Annotated[str | None, typer.Option("--commitment", help="Digest of the commitment to audit.")] = None,
     params: Annotated[str, typer.Option("--params", help="Parameters as JSON, or @FILE.")] = "{}",
+    rows: Annotated[str | None, typer.Option("--rows", help="Your own labelled rows: CSV, NPZ, Parquet.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the verdict.")] = False,
     url: Url = DEFAULT_URL,
     api_key_file: KeyFile = None,
@@ -42,12 +43,21 @@ def request_audit(
         raise CommandError("name what to audit: either --run or --commitment", Exit.USAGE)
     subject = Subject("run", run) if run is not None else Subject("commitment", commitment or "")
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        request = new_request(client.whoami()["owner"], provider, subject, kind, _read_params(params))
+        found = _read_params(params) if rows is None else _rows_as_params(client, provider, run, kind, rows)
+        request = new_request(client.whoami()["owner"], provider, subject, kind, found)
         made = client.create_audit(request)
         if not watch:
             emit(made, as_json, f"{made['id']}\nnext: assay audit watch {made['id']} --url {url}")
             return
         _follow(client, made["id"], as_json)
+
+
+def _rows_as_params(client: ServiceClient, provider: str, run: str | None, kind: str, rows: str) -> dict[str, Any]:
+    from audit.auditor_rows import params_from_rows
+
+    if run is None:
+        raise CommandError("--rows needs --run: the run says how rows become integers", Exit.USAGE)
+    return params_from_rows(kind, rows, client.read_run_file(provider, run, "run.json"))
 
 
 def _read_params(text: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _show(story: Story, total: float) -> None:
         ("proofs and commitments (public)", story.out / "run" / "public"),
         ("data, weights and seeds (private)", story.out / "run" / "private"),
         ("signed reports", story.out / "reports"),
-        ("figure", story.out / "reports" / "model.accuracy" / "report.svg"),
+        ("figure", story.out / "reports" / "model.accuracy" / "figure.svg"),
     ):
         screen.print(f"  {label:<34} {path}", soft_wrap=True)
     screen.print(f"\nNext: assay verify {story.out / 'reports' / 'model.accuracy'}", soft_wrap=True)

@@ -15,6 +15,7 @@ Verdict: "refuted" if a proof is refused or two proofs contradict each other, "i
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,11 @@ class BundleVerdict:
 def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVerdict:
     """Check every proof and how they fit together. Never raises for hostile bytes; the order of `pairs` is irrelevant."""
     out = BundleVerdict()
+    names = [name for name, _, _ in pairs]
     for name, statement, proof in sorted(pairs):
+        if names.count(name) > 1:
+            out.add(f"proof.{name}", False, "two proofs of one name; rename one of them")
+            continue
         try:
             result = _verify_once(statement, proof, allow_toy)
         except VerificationError as error:
@@ -127,18 +132,24 @@ def verify_bundle(pairs: Sequence[Pair], *, allow_toy: bool = False) -> BundleVe
 
 
 REMEMBERED = 256
+REMEMBERED_STATEMENT_BYTES = 1 << 20
+_remembering = threading.Lock()
 _remembered: OrderedDict[bytes, Verified] = OrderedDict()
 
 
 def _verify_once(statement: bytes, proof: bytes, allow_toy: bool) -> Verified:
     """`verify`, remembering accepted pairs of this process by the SHA-256 of both: verification is a pure function."""
     key = hashlib.sha256(hashlib.sha256(statement).digest() + hashlib.sha256(proof).digest() + bytes([allow_toy])).digest()
-    if key not in _remembered:
-        result = verify(statement, proof, allow_toy=allow_toy)
-        while len(_remembered) >= REMEMBERED:
-            _remembered.popitem(last=False)
-        _remembered[key] = result
-    return _remembered[key]
+    known = _remembered.get(key)
+    if known is not None:
+        return known
+    result = verify(statement, proof, allow_toy=allow_toy)
+    if len(statement) <= REMEMBERED_STATEMENT_BYTES:
+        with _remembering:
+            while len(_remembered) >= REMEMBERED:
+                _remembered.popitem(last=False)
+            _remembered[key] = result
+    return result
 
 
 def _describe(result: Verified) -> str:
