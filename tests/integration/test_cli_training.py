@@ -17,7 +17,14 @@ import numpy as np
 import pytest
 
 from api.cli.main import main
+from audit.errors import CancelledError
+from audit.evidence import build_manifest
+from audit.kinds import build_registry
 from audit.provider.folder import RunFolder
+from audit.registry import CheckContext
+from audit.reports import ReportFacts, sign_report, write_report
+from audit.requests import AuditRequest, Subject, new_request
+from audit.signing import PrivateKey
 from zk.verifier.zipapp import build_zipapp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +164,21 @@ def test_a_full_disk_loses_nothing(
     assert assay("prove", run) == 0
     assert_same_run(run, proven)
     assert assay("verify", run) == 0
+
+
+@pytest.mark.parametrize("lost", [("plan.json",), ("plan.json", "report.json", "test.npz"), ("plan.json", "run.lock")])
+def test_a_kill_while_registering_ends_in_the_same_registration(
+    assay: Assay, registered: Path, tmp_path: Path, lost: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(registered, run)
+    for name in lost:
+        (run / "private" / name).unlink()
+    (run / "public/registration.bin").unlink()
+    (tmp_path / "run.toml").write_text(CONFIG)
+    assert assay("train", tmp_path / "run.toml", "--out", run, "--no-prove", "--json") == 0
+    assert (run / "public/registration.bin").read_bytes() == (registered / "public/registration.bin").read_bytes()
+    assert (run / "private/plan.json").read_bytes() == (registered / "private/plan.json").read_bytes()
 
 
 def test_training_again_does_nothing_and_another_configuration_is_refused(assay: Assay, proven: Path, tmp_path: Path) -> None:
@@ -343,14 +365,87 @@ def test_only_the_standard_library_is_loaded(proven: Path) -> None:
     assert others <= set(sys.stdlib_module_names)
 
 
-def test_assay_verify_loads_no_numerical_package(proven: Path) -> None:
-    program = (
-        "import sys\nfrom api.cli.main import main\n"
-        f"try:\n    main(['verify', {str(proven / 'public/proofs/certificate-dataset.stmt')!r}])\n"
-        "except SystemExit as stop:\n    assert not stop.code\n"
-        "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.splitlines()[-1].split())
-    assert "LOADED" in loaded
-    assert not loaded & {"numpy", "numba", "scipy", "torch", "sklearn", "pandas", "pyarrow", "fastapi", "sqlalchemy"}
+# -- evidence and reports --------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def histogram(proven: Path) -> tuple[AuditRequest, dict[str, bytes]]:
+    """A request for the label histogram of the run, and its answer."""
+    run_id = json.loads((proven / "public/run.json").read_text())["run_id"]
+    request = new_request("alice", "acme", Subject("run", run_id), "data.label-histogram", {})
+    files = build_registry().get(request.kind).answer(request, proven, lambda fraction, message: None, lambda: False)
+    return request, dict(files)
+
+
+def write_folder(folder: Path, files: dict[str, bytes]) -> Path:
+    write_report(folder, files.items())
+    return folder
+
+
+@pytest.fixture
+def report(proven: Path, histogram: tuple[AuditRequest, dict[str, bytes]], tmp_path: Path) -> tuple[Path, PrivateKey]:
+    """A signed report folder and the key that signed it."""
+    request, answer = histogram
+    public = proven / "public"
+    published = {path.relative_to(public).as_posix(): path.read_bytes() for path in public.rglob("*") if path.is_file()}
+    outcome = build_registry().get(request.kind).check(request, answer, CheckContext(published))
+    signer = PrivateKey.generate()
+    facts = ReportFacts(
+        "1", request, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", outcome, build_manifest(answer),
+        build_manifest(published), signer.public.to_text(),
+    )  # fmt: skip
+    files = {"report.dsse.json": sign_report(facts, signer), "evidence/request.json": request.to_bytes()}
+    files |= {f"evidence/answer/{name}": data for name, data in answer.items()}
+    files |= {f"evidence/published/{name}": data for name, data in published.items()}
+    return write_folder(tmp_path / "report", files), signer
+
+
+def test_evidence_alone_and_with_its_run(
+    assay: Assay, proven: Path, histogram: tuple[AuditRequest, dict[str, bytes]], tmp_path: Path
+) -> None:
+    evidence = write_folder(tmp_path / "evidence", histogram[1])
+    assert assay("verify", evidence) == 5, "the certificate of the dataset is not in it"
+    assert assay("verify", evidence, proven, "--json") == 0
+    (audit,) = json.loads(assay.out)["audits"]
+    assert audit["auditor"] == "alice" and audit["nonce"] == histogram[0].sha256
+    assert sum(audit["publics"]["counts"]) == 142
+    assert assay("verify", evidence, proven) == 0 and "counts = " in assay.out
+
+
+def test_reports(assay: Assay, report: tuple[Path, PrivateKey], zipapp: Path, tmp_path: Path) -> None:
+    folder, signer = report
+    (tmp_path / "service.pub").write_text(signer.public.to_text())
+    (tmp_path / "other.pub").write_text(PrivateKey.generate().public.to_text())
+    assert assay("verify", folder) == 0 and "not pinned" in assay.out
+    assert assay("verify", folder / "report.dsse.json", "--key", tmp_path / "service.pub", "--json") == 0
+    found = json.loads(assay.out)
+    assert not any("not pinned" in sentence for sentence in found["conditions"])
+    assert found["reports"][0]["verdict"] == "holds"
+    assert assay("verify", folder, "--key", tmp_path / "other.pub") == 3
+    assert assay("verify", folder, "--key", tmp_path / "absent.pub") == 1 and "absent.pub" in assay.err
+    done = run_alone(zipapp, folder)
+    assert done.returncode == 0 and "signatures need `assay verify`" in done.stdout
+    path = folder / "evidence/answer/proofs/audit.proof"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert assay("verify", folder) == 3 and "differs from what was signed" in assay.out
+    path.unlink()
+    assert assay("verify", folder) == 3 and "is missing" in assay.out
+
+
+def test_two_agents_take_turns(proven: Path, histogram: tuple[AuditRequest, dict[str, bytes]]) -> None:
+    request = new_request("bob", "acme", histogram[0].subject, "data.label-histogram", {})
+    kind = build_registry().get(request.kind)
+    with RunFolder(proven).locked(), pytest.raises(CancelledError):
+        kind.answer(request, proven, lambda fraction, message: None, iter([False, False, True, True, True]).__next__)
+
+
+def test_assay_verify_loads_no_numerical_package(proven: Path, report: tuple[Path, PrivateKey]) -> None:
+    for path in (proven / "public/proofs/certificate-dataset.stmt", report[0]):
+        program = (
+            "import sys\nfrom api.cli.main import main\n"
+            f"try:\n    main(['verify', {str(path)!r}])\n"
+            "except SystemExit as stop:\n    assert not stop.code\n"
+            "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert "LOADED" in loaded
+        assert not loaded & {"numpy", "numba", "scipy", "torch", "sklearn", "pyarrow", "fastapi", "sqlalchemy", "httpx", "rich"}
