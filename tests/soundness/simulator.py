@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from zk.protocol.claims.constraints import draw_pad_challenge
 from zk.protocol.claims.replay import Replayed, replay
 from zk.protocol.codec import encode_f
-from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_scale, k_sub
+from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_scale, k_sub, root_of_unity
 from zk.protocol.hashing import leaf_digest, node_digest
 from zk.protocol.ir import SEG
 from zk.protocol.merkle import path_positions
@@ -26,8 +26,7 @@ from zk.protocol.record import Record, tag16
 from zk.protocol.schedule import Schedule, compile_schedule
 from zk.protocol.statement import Statement
 from zk.protocol.transcript import Transcript
-from zk.verifier.commitment import domain_points, evaluate_many
-from zk.verifier.ligero import interpolate
+from zk.verifier.commitment import domain_points
 
 
 class FrozenOracle(Transcript):
@@ -72,6 +71,28 @@ def commit_columns(rng: random.Random, tag: bytes, columns: dict[int, list[int]]
 
 def element(rng: random.Random) -> K:
     return rng.randrange(P), rng.randrange(P)
+
+
+def evaluate_many(coefficients: list[K], points: list[int]) -> list[K]:
+    """A K-polynomial at base-field points."""
+    out = []
+    for x in points:
+        value = ZERO
+        for coefficient in reversed(coefficients):
+            value = k_add(k_scale(value, x), coefficient)
+        out.append(value)
+    return out
+
+
+def interpolate(slots: list[K]) -> list[K]:
+    """Coefficients of the polynomial with the given values on <omega_l>, by the defining sum."""
+    size = len(slots)
+    root, scale = pow(root_of_unity(size), -1, P), pow(size, -1, P)
+    powers = [pow(root, i, P) for i in range(size)]
+    return [
+        tuple(sum(value[part] * powers[i * j % size] for i, value in enumerate(slots)) * scale % P for part in (0, 1))  # type: ignore[misc]
+        for j in range(size)
+    ]
 
 
 def simulate(st: Statement, rng: random.Random, oracle: type[FrozenOracle] = FrozenOracle) -> tuple[bytes, bytes]:
