@@ -13,7 +13,7 @@ from api.cli.progress import shown_progress
 from audit.provider.commit import Committed, DatasetOptions, ModelOptions, commit_dataset_to, commit_model_to
 from audit.provider.folder import RunFolder
 
-commit = typer.Typer(help="Commit to a dataset or a model without revealing it.", no_args_is_help=True)
+commit = typer.Typer(help="Commit to a dataset or a model without revealing it.", no_args_is_help=True, add_completion=False)
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the commitment; an interrupted one is resumed.")]
 Profile = Annotated[str, typer.Option("--profile", help="auto, S10, S13, S14 or S15.")]
 

@@ -13,7 +13,7 @@ from api.cli.progress import shown_progress
 from audit.provider.estimate import Estimate, estimate_run
 from audit.provider.training import read_config
 
-estimate = typer.Typer()
+estimate = typer.Typer(add_completion=False)
 
 
 @estimate.command()

@@ -13,8 +13,8 @@ from api.cli.progress import shown_progress
 from audit.provider.folder import RunFolder
 from audit.provider.training import RunReport, prepare, prove_run, read_config
 
-train = typer.Typer()
-prove = typer.Typer()
+train = typer.Typer(add_completion=False)
+prove = typer.Typer(add_completion=False)
 
 
 @train.command()

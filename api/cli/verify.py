@@ -15,14 +15,14 @@ from zk.verifier.bundle import Check
 from zk.verifier.files import ENVELOPE, collect
 from zk.verifier.report import Report, verify_collected
 
-verify = typer.Typer()
+verify = typer.Typer(add_completion=False)
 
 
 @verify.command()
 def verify_command(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Commitment record, .stmt/.proof pair, run, evidence or report folder."),
+        typer.Argument(metavar="PATH", help="Commitment record, .stmt/.proof pair, run, evidence or report folder."),
     ],
     key: Annotated[
         list[Path] | None,

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -141,22 +142,43 @@ def test_interrupt_says_that_the_same_command_resumes(assay: Assay, registered: 
     assert_same_run(run, proven)
 
 
-@pytest.mark.parametrize("n_writes", [0, 1, 6])
-def test_a_full_disk_loses_nothing(
-    assay: Assay, registered: Path, proven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(registered, run)
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch, n_writes: int) -> Iterator[None]:
+    """The disk takes `n_writes` files and is full from then on."""
     left, sync = [n_writes], os.fsync
 
-    def full(descriptor: int) -> None:
+    def write(descriptor: int) -> None:
         if left[0] == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         left[0] -= 1
         sync(descriptor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "fsync", write)
+        yield
+
+
+@pytest.mark.parametrize("n_writes", [0, 1, 2, 5])
+def test_a_full_disk_while_registering(assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int) -> None:
+    (tmp_path / "run.toml").write_text(CONFIG)
+    words = ["train", tmp_path / "run.toml", "--out", tmp_path / "run", "--no-prove", "--json"]
+    with full_disk(monkeypatch, n_writes):
+        assert assay(*words) == 1
+    assert "No space left on device" in assay.err and len(assay.err.strip().splitlines()) == 1
+    record = tmp_path / "run/public/commitments/dataset.record"
+    before = record.read_bytes() if record.exists() else None
+    assert assay(*words) == 0
+    assert before in (None, record.read_bytes())
+    assert assay("verify", tmp_path / "run") == 5
+
+
+@pytest.mark.parametrize("n_writes", [0, 1, 6])
+def test_a_full_disk_loses_nothing(
+    assay: Assay, registered: Path, proven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_writes: int
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(registered, run)
+    with full_disk(monkeypatch, n_writes):
         assert assay("prove", run) == 1
     assert "No space left on device" in assay.err and "free space" in assay.err
     assert len(assay.err.strip().splitlines()) == 1 and not assay.out
@@ -408,6 +430,7 @@ def test_evidence_alone_and_with_its_run(
     assert audit["auditor"] == "alice" and audit["nonce"] == histogram[0].sha256
     assert sum(audit["publics"]["counts"]) == 142
     assert assay("verify", evidence, proven) == 0 and "counts = " in assay.out
+    assert "compare auditor and nonce" in assay.out
 
 
 def test_reports(assay: Assay, report: tuple[Path, PrivateKey], zipapp: Path, tmp_path: Path) -> None:

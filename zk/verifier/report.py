@@ -100,6 +100,9 @@ def verify_collected(files: Collected, *, allow_toy: bool = False) -> Report:
         _check_registration(out, name, data, bundle)
     for name, data in files.descriptions.items():
         _check_description(out, name, data, bundle, files)
+    for audit in bundle.audits:
+        sentence = "it answers the request it names; compare auditor and nonce with the request you made"
+        out.conditions.append(f"audit.{audit.name}: {sentence}")
     if files.signed:
         out.conditions.append(UNSIGNED)
     out.facts = {"runs": [_show_run(run) for run in bundle.runs], "audits": _show_audits(bundle), "commitments": records}
