@@ -48,7 +48,7 @@ loss = "softmax_ce"
 
 [training]
 batch_size = 32
-epochs = 12
+epochs = 8
 learning_rate = 0.25
 seed = 2026
 segment_steps = 128
