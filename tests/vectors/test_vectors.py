@@ -6,6 +6,7 @@ import ast
 import json
 import struct
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.soundness.relations import rescale_case, softmax_witness
+from tests.soundness.statements import SPEC
 from tests.vectors import generate
 from zk.protocol.claims import multilinear
 from zk.protocol.field import P, centred, k_add, k_mul, root_of_unity
@@ -25,6 +26,10 @@ from zk.protocol.record import Record, tag16
 from zk.protocol.tables import exp_values
 from zk.protocol.transcript import Transcript
 from zk.prover.backend import kernels
+from zk.prover.execution.exact import round_shift
+from zk.prover.execution.loss import SoftmaxTrace
+from zk.prover.execution.training import _Hidden, _hidden_tensors
+from zk.prover.execution.windows import rescale_limbs
 from zk.prover.merkle import build_tree, open_paths
 from zk.verifier.commitment import domain_points
 from zk.verifier.merkle import verify_paths
@@ -179,13 +184,27 @@ def test_octopus() -> None:
 
 
 def test_relations() -> None:
+    """The executor's integers: rounding, sign split, softmax columns."""
     data = load("relations")
-    inputs = tuple(v for v, _, _ in data["rescale_16"])
-    case = rescale_case(inputs)
-    assert case.witness["Y"].tolist() == [y for _, y, _ in data["rescale_16"]]
-    assert case.witness["q.limb0"].tolist() == [r for _, _, r in data["rescale_16"]]
-    for row in data["softmax_2_4_3"]:
-        found = softmax_witness(np.array([row["z"]]), np.array([row["m"]]))
-        assert {name: found[f"out.{name}"][0].tolist() for name in ("d", "E", "p", "r")} == {
-            k: row[k] for k in ("d", "E", "p", "r")
-        }
+    values, quotients, rests = (np.array(column, dtype=np.int64) for column in zip(*data["rescale_16"], strict=True))
+    for kind in (np.int64, np.float64):
+        found = round_shift(values.astype(kind), 40, 4).astype(np.int64)
+        assert (found == quotients).all()
+    assert (rescale_limbs("q", values, quotients, 4)["q.limb0"] == rests).all()
+    y, sign, magnitude, active = (np.array(column, dtype=np.int64) for column in zip(*data["relu"], strict=True))
+    shaped = y.reshape(1, -1, 1)
+    hidden = _Hidden(shaped << SPEC.scales.s_w, shaped, shaped * 0, shaped * 0)
+    tensors = _hidden_tensors(SPEC, "L1", hidden)
+    assert (tensors["L1.S"].ravel() == sign).all() and (tensors["L1.A"].ravel() == magnitude).all()
+    assert (sign * magnitude == active).all()
+    _check_softmax(data["softmax_2_4_3"])
+
+
+def _check_softmax(rows: Any) -> None:
+    spec = replace(SPEC, layers=(3, 3), scales=replace(SPEC.scales, s_z=2, s_e=4, s_d=3, w_d=5, w_m=5))
+    z = np.array([row["z"] for row in rows], dtype=np.int64)
+    trace = SoftmaxTrace(spec, (1, *z.shape))
+    trace.step(spec, 0, z << spec.scales.logit_shift, 1 << 40, np.zeros_like(z))
+    found = trace.tensors(spec)
+    for name in ("d", "E", "p", "r", "m"):
+        assert found[f"out.{name}"][0].tolist() == [row[name] for row in rows], name
