@@ -263,6 +263,13 @@ def broken_record(public: Path) -> None:
     (public / "commitments/dataset.record").write_bytes(b"no record")
 
 
+def foreign_record(public: Path) -> None:
+    path = public / "commitments/dataset.record"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+
+
 def without(*names: str) -> Callable[[Path], None]:
     def remove(public: Path) -> None:
         for name in names:
@@ -281,6 +288,7 @@ CASES = [
     (swapped, 3),
     (misdescribed, 3),
     (broken_record, 3),
+    (foreign_record, 5),
     (without("segment-0001.stmt", "segment-0001.proof"), 5),
     (without("segment-0002.stmt"), 5),
     (without("segment-0002.proof"), 5),
