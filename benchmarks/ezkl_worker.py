@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--batch", type=int, default=16)
     options = parser.parse_args()
+    start = time.process_time()
     seconds, _ = timed(lambda: run(options.stage, options.folder, options.batch))
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak_bytes()}))
+    print(json.dumps({"seconds": seconds, "processor": time.process_time() - start, "peak_bytes": peak_bytes()}))
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class Measured:
     execute: Spread
     prove: Spread
     total: Spread
+    processor: Spread
     stages: dict[str, Spread]
     plain: Spread
     verify: Spread
@@ -61,6 +62,7 @@ class Measured:
         ratio = self.total.median / self.plain.median
         rows = [
             ("prove a step, ms", self.ms_per_step.text(2)),
+            ("  of both processors, ms", self.processor.scaled(1e3 / self.steps).text(2)),
             ("  execution and checkpoint, s", self.execute.text(3)),
             ("  proof, s", self.prove.text(3)),
             ("  stages of the proof, median s", stages),
@@ -92,6 +94,7 @@ def measure(layers: str, batch: int, loss: str, steps: int, profile: str, runs: 
         execute=_column(table, "execute_and_commit"),
         prove=_column(table, "prove"),
         total=Spread(tuple(row["execute_and_commit"] + row["prove"] for row in table)),
+        processor=_column(table, "processor"),
         stages={name: _column(table, f"stage {name}") for name in names},
         plain=Spread(tuple(proven["plain_s"])),
         verify=Spread(tuple(result["seconds"] for result in verified)),
