@@ -56,13 +56,13 @@ def parse_file_name(value: Any) -> str:
     return value
 
 
-def parse_manifest(value: Any) -> Manifest:
+def parse_manifest(value: Any, *, max_files: int = MAX_FILES, max_bytes: int = MAX_TOTAL_BYTES) -> Manifest:
     """Read a list of `{"name", "sha256", "size"}`. Raises EvidenceError, naming the entry and the limit."""
     if not isinstance(value, list) or not value:
         raise EvidenceError("a manifest must be a non-empty list of files")
-    if len(value) > MAX_FILES:
-        raise EvidenceError(f"a manifest names at most {MAX_FILES} files, this one {len(value)}")
-    return check_manifest(_parse_entry(entry, index) for index, entry in enumerate(value))
+    if len(value) > max_files:
+        raise EvidenceError(f"a manifest names at most {max_files} files, this one {len(value)}")
+    return check_manifest((_parse_entry(entry, index) for index, entry in enumerate(value)), max_bytes)
 
 
 def _parse_entry(entry: Any, index: int) -> FileRef:
@@ -78,7 +78,7 @@ def _parse_entry(entry: Any, index: int) -> FileRef:
     return FileRef(parse_file_name(entry["name"]), digest, size)
 
 
-def check_manifest(files: Iterable[FileRef]) -> Manifest:
+def check_manifest(files: Iterable[FileRef], max_bytes: int = MAX_TOTAL_BYTES) -> Manifest:
     """Sort and check a set of files: unique names, no name both file and folder, total size bounded."""
     manifest = tuple(sorted(files))
     names = {ref.name for ref in manifest}
@@ -88,8 +88,8 @@ def check_manifest(files: Iterable[FileRef]) -> Manifest:
     if names & folders:
         raise EvidenceError(f"{sorted(names & folders)[0]} is both a file and a folder")
     total = sum(ref.size for ref in manifest)
-    if total > MAX_TOTAL_BYTES:
-        raise EvidenceError(f"the files have {total} bytes together; at most {MAX_TOTAL_BYTES} are accepted")
+    if total > max_bytes:
+        raise EvidenceError(f"the files have {total} bytes together; at most {max_bytes} are accepted")
     return manifest
 
 

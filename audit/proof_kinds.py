@@ -22,9 +22,9 @@ from audit.proof_params import (
     read_nothing,
     read_predicate,
 )
-from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress
+from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress, parse_verdict
 from audit.requests import AuditRequest
-from audit.zk_gate import collect_pairs
+from audit.zk_gate import PROOF_FOLDER, PROOF_SUFFIX, STATEMENT_SUFFIX, collect_pairs
 
 if TYPE_CHECKING:
     from audit.provider.answers import RunSecrets
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from zk.verifier.bundle import AuditSummary, BundleVerdict, RunSummary
 
 AUDIT_NAME = "audit"
+NO_POSSESSION = (
+    "the proofs of a run name no provider: whoever holds its public files can publish them; only the answer to another"
+    " kind of audit shows that this provider holds the data and the weights"
+)
 MIN_REPORTED_ROWS = 5
 
 
@@ -45,7 +49,7 @@ class TrainingProof:
         read_nothing(params)
 
     def check(self, request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> Outcome:
-        bundle, run = _verify(request, evidence, context)
+        bundle, run = _verify(request, evidence, context, allowed_audit=None)
         outputs = {
             "run": request.subject.sha256,
             "segments": run.registration.n_segments,
@@ -54,7 +58,7 @@ class TrainingProof:
             "rows": run.registration.spec.rows,
             "final_weights": run.final.hex() if run.final else None,
         }
-        return _outcome(bundle, outputs)
+        return _outcome(bundle, outputs, NO_POSSESSION)
 
     def answer(self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
         from audit.provider.answers import training_files
@@ -91,7 +95,7 @@ class _AuditKind:
 
     def check(self, request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> Outcome:
         params = self.parse_params(request.params)
-        bundle, run = _verify(request, evidence, context)
+        bundle, run = _verify(request, evidence, context, allowed_audit=AUDIT_NAME)
         summary = _find_audit(bundle)
         if summary.nonce != bytes.fromhex(request.sha256) or summary.auditor != request.auditor:
             raise EvidenceError("the proof answers another request (auditor or nonce differ); prove this one")
@@ -254,34 +258,57 @@ def _ratio(part: int, whole: int) -> str | None:
     return f"{part / whole:.6f}" if whole else None
 
 
-def _verify(request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> tuple[BundleVerdict, RunSummary]:
-    """Verify published and submitted proofs together and find the run the request is about."""
+def _verify(
+    request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext, allowed_audit: str | None
+) -> tuple[BundleVerdict, RunSummary]:
+    """Verify published and submitted proofs together and find the run the request is about.
+
+    What was published stays: evidence may add proofs, never put others in their place. It holds nothing but proofs, and no
+    audit statement except `allowed_audit`.
+    """
     from zk.verifier.bundle import verify_bundle
 
     if request.subject.name != "run":
         raise RequestError("this kind of audit is about a run; give the run id as subject")
-    published = {name: (name, st, proof) for name, st, proof in collect_pairs(context.published)}
-    submitted = collect_pairs(evidence) if any(name.startswith("proofs/") for name in evidence) else []
+    pairs = {name: (name, st, proof) for name, st, proof in collect_pairs(context.published)}
+    submitted = _collect_submitted(evidence, allowed_audit)
     for name, statement, proof in submitted:
-        published[name] = (name, statement, proof)
-    bundle = verify_bundle(list(published.values()))
-    names = {f"proof.{name}" for name, _, _ in submitted}
+        if pairs.get(name, (name, statement, proof)) != (name, statement, proof):
+            raise EvidenceError(f"proofs/{name} was published with other bytes; evidence cannot replace a published proof")
+        pairs[name] = (name, statement, proof)
+    bundle = verify_bundle(list(pairs.values()))
+    names = {name for name, _, _ in submitted}
     for check in bundle.checks:
-        if check.id in names and check.ok is False:
+        if check.ok is False and check.id.removeprefix("proof.") in names and check.id.startswith("proof."):
             raise EvidenceError(f"{check.id} is refused: {check.detail}")
+    strangers = sorted(audit.name for audit in bundle.audits if audit.name in names and audit.name != allowed_audit)
+    if strangers:
+        wanted = "exactly one audit statement, proofs/audit.stmt" if allowed_audit else "no audit statement"
+        raise EvidenceError(f"proofs/{strangers[0]} is another audit statement; this answer holds {wanted}")
     for run in bundle.runs:
         if run.run_id.hex() == request.subject.sha256:
             return bundle, run
     raise EvidenceError(f"the proofs are not about run {request.subject.sha256[:16]}")
 
 
+def _collect_submitted(evidence: Mapping[str, bytes], allowed_audit: str | None) -> list[tuple[str, bytes, bytes]]:
+    """The proofs of an answer. Raises EvidenceError for any other file: it would travel under the report's signature."""
+    for name in evidence:
+        if not name.startswith(PROOF_FOLDER) or not name.endswith((STATEMENT_SUFFIX, PROOF_SUFFIX)):
+            raise EvidenceError(f"{name} is no proof; evidence of this kind holds nothing but proofs/NAME.stmt and .proof")
+    submitted = collect_pairs(evidence)
+    if allowed_audit is not None and allowed_audit not in {name for name, _, _ in submitted}:
+        raise EvidenceError(f"the evidence lacks proofs/{allowed_audit}.stmt and proofs/{allowed_audit}.proof")
+    return submitted
+
+
 def _find_audit(bundle: BundleVerdict) -> AuditSummary:
     for summary in bundle.audits:
         if summary.name == AUDIT_NAME:
             return summary
-    raise EvidenceError("the evidence lacks proofs/audit.stmt and proofs/audit.proof")
+    raise EvidenceError("proofs/audit.stmt is no audit statement")
 
 
-def _outcome(bundle: BundleVerdict, outputs: dict[str, Any]) -> Outcome:
+def _outcome(bundle: BundleVerdict, outputs: dict[str, Any], *conditions: str) -> Outcome:
     checks = tuple(Check(item.id, item.ok, item.detail) for item in bundle.checks)
-    return Outcome(bundle.verdict, checks, outputs, tuple(bundle.conditions))  # type: ignore[arg-type]
+    return Outcome(parse_verdict(bundle.verdict), checks, outputs, (*bundle.conditions, *conditions))

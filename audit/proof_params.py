@@ -70,8 +70,8 @@ def read_predicate(params: Mapping[str, Any]) -> PredicateParams:
     """`{"feature": column number, "threshold": integer}`."""
     _only(params, ("feature", "threshold"))
     feature, threshold = _integer(params.get("feature"), "params.feature"), _integer(params.get("threshold"), "params.threshold")
-    if feature < 0:
-        raise RequestError("params.feature must be a column number from 0 up")
+    if not 0 <= feature < MAX_VALUES:
+        raise RequestError(f"params.feature must be a column number, 0 to {MAX_VALUES - 1}")
     return PredicateParams(feature, threshold)
 
 
@@ -87,7 +87,7 @@ def read_nearest(params: Mapping[str, Any]) -> NearestParams:
 def _only(params: Mapping[str, Any], known: tuple[str, ...]) -> None:
     unknown = sorted(set(params) - set(known))
     if unknown:
-        raise RequestError(f"unknown parameter {unknown[0]!r}; known: {', '.join(known) or 'none'}")
+        raise RequestError(f"unknown parameter {unknown[0][:60]!r}; known: {', '.join(known) or 'none'}")
 
 
 def _integers(values: Any, where: str) -> list[int]:

@@ -6,14 +6,14 @@ canonical JSON; these functions build and read them, and take the key to accept 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from audit.canonical import canonical_bytes, parse_json
 from audit.dsse import IN_TOTO_TYPE, Signer, read_envelope, sign_envelope, verify_envelope
-from audit.errors import RequestError, SignatureError
-from audit.evidence import MAX_FILE_BYTES, Manifest, manifest_to_json, parse_manifest
+from audit.errors import EvidenceError, RequestError, SignatureError
+from audit.evidence import MAX_FILE_BYTES, FileRef, Manifest, manifest_to_json, parse_manifest
 from audit.reports import STATEMENT_TYPE
 from audit.requests import Subject, parse_name, parse_subject
 from audit.signing import PublicKey
@@ -23,6 +23,13 @@ REGISTRATION_FORMAT = "assay-registration/1"
 COMMITMENT_PREDICATE = "urn:assay:commitment:1"
 PUBLICATION_PREDICATE = "urn:assay:publication:1"
 RUN_SUBJECT = "run"
+COMMITMENT_SUBJECT = "commitment"
+# Among the published files of a report: what the provider signed. No file of a run may have such a name.
+REGISTRATION_FILE = "registration.dsse.json"
+PUBLICATION_FILE = "publication.dsse.json"
+COMMITMENT_FILE = "commitment.dsse.json"
+RECORD_FILE = "commitment.record"
+SIGNED_NAMES = frozenset((REGISTRATION_FILE, PUBLICATION_FILE, COMMITMENT_FILE))
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,38 @@ def read_publication(envelope: bytes, key: PublicKey) -> SignedPublication:
     if set(predicate) != {"provider", "files"} or subject.name != RUN_SUBJECT:
         raise RequestError("a publication has a run as its subject, and states provider and files")
     files = parse_manifest(predicate["files"])
+    for ref in files:
+        if ref.name in SIGNED_NAMES:
+            raise RequestError(f"{ref.name} is a name for the service's own copy of a signature; rename that file")
     return SignedPublication(parse_name(predicate["provider"], "provider"), subject.sha256, files)
+
+
+def check_published(subject: Subject, provider: str, published: Manifest, read: Callable[[str], bytes]) -> PublicKey:
+    """That `provider` signed exactly these published files of `subject`; the key that it registered.
+
+    `read` gives the bytes of a published file. Raises AuditError that says what does not fit.
+    """
+    names = {ref.name for ref in published}
+    envelope_name = PUBLICATION_FILE if subject.name == RUN_SUBJECT else COMMITMENT_FILE
+    for name in (REGISTRATION_FILE, envelope_name):
+        if name not in names:
+            raise EvidenceError(f"{name} is missing: nothing shows that {provider} published this")
+    registered, key = read_registration(read(REGISTRATION_FILE))
+    if registered != provider:
+        raise EvidenceError(f"the registration is that of {registered}, not of {provider}")
+    if subject.name == RUN_SUBJECT:
+        publication = read_publication(read(PUBLICATION_FILE), key)
+        signer, digest, files = publication.provider, publication.run_id, publication.files
+    else:
+        commitment = read_commitment(read(COMMITMENT_FILE), key)
+        signer, digest = commitment.provider, commitment.subject.sha256
+        files = (FileRef(RECORD_FILE, digest, commitment.record_size),)
+    if signer != provider or digest != subject.sha256:
+        raise EvidenceError(f"what was signed is about {subject.name} {digest[:16]} of {signer}")
+    differing = {ref for ref in published if ref.name not in SIGNED_NAMES} ^ set(files)
+    if differing:
+        raise EvidenceError(f"{min(differing).name} is not as {provider} signed it")
+    return key
 
 
 def _sign_statement(subject: Subject, predicate_type: str, predicate: Mapping[str, Any], key: Signer) -> bytes:

@@ -14,18 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from audit.canonical import canonical_bytes, parse_json
 from audit.dsse import IN_TOTO_TYPE, Signer, sign_envelope
-from audit.errors import ReportError
-from audit.evidence import MAX_FILES, MAX_TOTAL_BYTES, FileRef, Manifest, check_manifest, parse_file_name
+from audit.errors import ReportError, RequestError
+from audit.evidence import MAX_FILES, MAX_TOTAL_BYTES, FileRef, Manifest, check_manifest, parse_file_name, parse_manifest
 from audit.registry import Outcome
-from audit.requests import AuditRequest
+from audit.requests import AuditRequest, parse_subject
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:assay:report:1"
@@ -34,7 +36,13 @@ EVIDENCE_FOLDER = "evidence/"
 REQUEST_NAME = "request.json"
 ANSWER_FOLDER = "answer/"
 PUBLISHED_FOLDER = "published/"
+TEXT_NAME = "report.txt"
+FIGURE_NAME = "figure.svg"
 MAX_STATEMENT_BYTES = 8 * 1024 * 1024
+# A report holds two manifests, what was published and what was answered, and a few files of its own.
+MAX_REPORT_FILES = 2 * MAX_FILES + 16
+MAX_REPORT_BYTES = 2 * MAX_TOTAL_BYTES + 64 * 1024 * 1024
+MAX_REPORT_DEPTH = 64
 _OK = (True, False, None)
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -59,7 +67,12 @@ def list_evidence(request: AuditRequest, answer: Manifest, published: Manifest) 
     own = FileRef(REQUEST_NAME, hashlib.sha256(document).hexdigest(), len(document))
     moved = [FileRef(ANSWER_FOLDER + ref.name, ref.sha256, ref.size) for ref in answer]
     moved += [FileRef(PUBLISHED_FOLDER + ref.name, ref.sha256, ref.size) for ref in published]
-    return check_manifest([own, *moved])
+    return check_manifest([own, *moved], MAX_REPORT_BYTES)
+
+
+def parse_evidence(value: Any) -> Manifest:
+    """Read the member `evidence` of a report, within the bounds of a report. Raises EvidenceError."""
+    return parse_manifest(value, max_files=MAX_REPORT_FILES, max_bytes=MAX_REPORT_BYTES)
 
 
 def build_statement(facts: ReportFacts) -> dict[str, Any]:
@@ -106,11 +119,25 @@ def parse_statement(payload: bytes) -> dict[str, Any]:
     if not all(isinstance(sentence, str) for sentence in predicate["conditions"]):
         raise ReportError("predicate.conditions must be sentences")
     for check in predicate["checks"]:
-        if not isinstance(check, dict) or not any(check.get("ok", 0) is value for value in _OK):
+        texts = isinstance(check, dict) and all(isinstance(check.get(name), str) for name in ("id", "detail"))
+        if not texts or not any(check.get("ok", 0) is value for value in _OK):
             raise ReportError("predicate.checks must hold objects with id, ok and detail")
+    _check_subjects(statement.get("subject"))
+    for entry in predicate["evidence"]:
+        if not isinstance(entry, dict) or not isinstance(entry.get("size"), int):
+            raise ReportError("predicate.evidence must hold objects with name, sha256 and size")
     if not isinstance(predicate["service"].get("publicKey"), str):
         raise ReportError("predicate.service.publicKey is missing")
     return statement
+
+
+def _check_subjects(subjects: Any) -> None:
+    if not isinstance(subjects, list) or len(subjects) != 1:
+        raise ReportError("the statement needs exactly one subject")
+    try:
+        parse_subject(subjects[0])
+    except RequestError as error:
+        raise ReportError(str(error)) from error
 
 
 def write_report(folder: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -138,10 +165,10 @@ def unpack_report(archive: bytes) -> Mapping[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
             entries = opened.infolist()
-            if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_TOTAL_BYTES:
+            if len(entries) > MAX_REPORT_FILES or sum(entry.file_size for entry in entries) > MAX_REPORT_BYTES:
                 raise ReportError("the archive is larger than a report may be")
             return {parse_file_name(entry.filename): _read_bounded(opened, entry) for entry in entries}
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise ReportError(f"the report is not a readable zip archive: {error}") from error
 
 
@@ -157,7 +184,28 @@ def read_report(folder: Path) -> Mapping[str, bytes]:
     """Read a report folder. Raises ReportError when it is none, or beyond the bounds of a report."""
     if not (folder / ENVELOPE_NAME).is_file():
         raise ReportError(f"{folder} holds no {ENVELOPE_NAME}; name the folder of a report")
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    if len(paths) > MAX_FILES or sum(path.stat().st_size for path in paths) > MAX_TOTAL_BYTES:
-        raise ReportError(f"{folder} is larger than a report may be")
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    files: dict[str, bytes] = {}
+    total = 0
+    for path, size in _walk(folder):
+        total += size
+        if len(files) >= MAX_REPORT_FILES or total > MAX_REPORT_BYTES:
+            raise ReportError(f"{folder} is larger than a report may be")
+        files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return files
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Ordinary files below a folder with their sizes. A link could lead anywhere and is refused, as is a pipe or device."""
+    waiting = [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        if depth > MAX_REPORT_DEPTH:
+            raise ReportError(f"{folder} holds folders more than {MAX_REPORT_DEPTH} deep; a report has none")
+        with os.scandir(here) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append((Path(entry.path), depth + 1))
+                elif entry.is_file(follow_symlinks=False):
+                    yield Path(entry.path), entry.stat().st_size
+                else:
+                    raise ReportError(f"{entry.path} is a link or no ordinary file; a report holds files only")

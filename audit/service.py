@@ -18,10 +18,20 @@ from audit.dsse import read_envelope
 from audit.errors import ConflictError, EvidenceError, ForbiddenError, NotFoundError, RequestError
 from audit.evidence import FileRef, Manifest, parse_manifest
 from audit.jobs import JobEngine
-from audit.publications import RUN_SUBJECT, read_commitment, read_publication, read_registration
+from audit.publications import (
+    COMMITMENT_FILE,
+    COMMITMENT_SUBJECT,
+    PUBLICATION_FILE,
+    RECORD_FILE,
+    REGISTRATION_FILE,
+    RUN_SUBJECT,
+    read_commitment,
+    read_publication,
+    read_registration,
+)
 from audit.registry import Registry
 from audit.rendering import render_figure, render_text
-from audit.reports import ENVELOPE_NAME, EVIDENCE_FOLDER, parse_statement
+from audit.reports import ENVELOPE_NAME, EVIDENCE_FOLDER, FIGURE_NAME, TEXT_NAME, parse_evidence, parse_statement
 from audit.requests import AuditRequest, Subject, parse_digest, parse_name, parse_request
 from audit.signing import PublicKey
 from audit.store import audits, runs
@@ -29,12 +39,6 @@ from audit.store.access import Principal
 from audit.store.engine import Store
 from audit.store.models import Audit, Commitment, Provider, Run
 from audit.zk_gate import list_pair_names
-
-COMMITMENT_SUBJECT = "commitment"
-REGISTRATION_FILE = "registration.dsse.json"
-PUBLICATION_FILE = "publication.dsse.json"
-COMMITMENT_FILE = "commitment.dsse.json"
-RECORD_FILE = "commitment.record"
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,7 @@ class AuditService:
         else:
             raise RequestError(f"subject.name must be {RUN_SUBJECT!r} or {COMMITMENT_SUBJECT!r}")
         own[REGISTRATION_FILE] = provider.envelope_sha256
-        taken = {ref.name for ref in files}
-        for name, digest in own.items():
-            if name not in taken:
-                files.append(FileRef(name, digest, self.blobs.size(digest) or 0))
+        files += [FileRef(name, digest, self.blobs.size(digest) or 0) for name, digest in own.items()]
         return tuple(sorted(files))
 
     def cancel_audit(self, caller: Principal, audit_id: str) -> Audit:
@@ -206,9 +207,9 @@ class AuditService:
         envelope = self.read_envelope(audit_id)
         statement = parse_statement(read_envelope(envelope)[0])
         yield ENVELOPE_NAME, envelope
-        yield "report.txt", render_text(statement).encode("utf-8")
-        yield "figure.svg", render_figure(statement).encode("utf-8")
-        for ref in parse_manifest(statement["predicate"]["evidence"]):
+        yield TEXT_NAME, render_text(statement).encode("utf-8")
+        yield FIGURE_NAME, render_figure(statement).encode("utf-8")
+        for ref in parse_evidence(statement["predicate"]["evidence"]):
             yield EVIDENCE_FOLDER + ref.name, self.blobs.read(ref.sha256)
 
 

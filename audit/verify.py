@@ -6,7 +6,8 @@ Checks, numbered as they are printed:
     2 statement   payload type and schema
     3 evidence    every listed file is there with its digest, and no other
     4 request     the request is the one whose digest the statement holds; its subject is the statement's
-    5 recheck     the kind of audit, run again over the evidence, gives the same outcome
+    5 publication the provider signed exactly the published files, for this subject, with the key it registered
+    6 recheck     the kind of audit, run again over the evidence, gives the same outcome
 """
 
 from __future__ import annotations
@@ -18,19 +19,26 @@ from typing import Any
 
 from audit.dsse import IN_TOTO_TYPE, MAX_ENVELOPE_BYTES, read_envelope, verify_envelope
 from audit.errors import AuditError, ReportError
-from audit.evidence import Manifest, parse_manifest
+from audit.evidence import FileRef, Manifest
+from audit.publications import check_published
 from audit.registry import Check, CheckContext, Registry, Verdict
+from audit.rendering import render_figure, render_text
 from audit.reports import (
     ANSWER_FOLDER,
     ENVELOPE_NAME,
     EVIDENCE_FOLDER,
+    FIGURE_NAME,
     PUBLISHED_FOLDER,
     REQUEST_NAME,
+    TEXT_NAME,
+    parse_evidence,
     parse_statement,
 )
 from audit.requests import AuditRequest, parse_request
 from audit.signing import PublicKey
 
+AUDIT_ID_CHARS = 32
+MAX_STRAYS, MAX_STRAY_CHARS = 8, 60
 UNPINNED = (
     "the signer was not pinned: the report is signed by the key it names itself; give the service's public key to know who signed"
 )
@@ -60,11 +68,18 @@ class ReportVerdict:
         }
 
 
-def verify_report(files: Mapping[str, bytes], registry: Registry, accepted: Sequence[PublicKey] = ()) -> ReportVerdict:
+def verify_report(
+    files: Mapping[str, bytes],
+    registry: Registry,
+    accepted: Sequence[PublicKey] = (),
+    providers: Sequence[PublicKey] = (),
+) -> ReportVerdict:
     """Verify the files of a report (names relative to its folder).
 
-    With `accepted` empty, the key named in the statement is used and the result carries the condition `UNPINNED`.
-    Never raises on the contents of `files`; raises ReportError only when there is no envelope at all.
+    With `accepted` empty, the key named in the statement is used and the result carries the condition `UNPINNED`. With
+    `providers` empty, the result carries the provider's key as a condition; otherwise that key must be among them. Outputs
+    are given only when the recheck agrees with them. Never raises on the contents of `files`; raises ReportError only when
+    there is no envelope at all.
     """
     envelope = files.get(ENVELOPE_NAME)
     if envelope is None:
@@ -81,19 +96,26 @@ def verify_report(files: Mapping[str, bytes], registry: Registry, accepted: Sequ
         # --- 4 request
         request = _check_request(statement, files)
         checks.append(Check("4 request", True, f"request {request.sha256[:16]} on {request.subject.name}"))
+        # --- 5 publication
+        provider_key = _check_publication(request, manifest, files, providers)
+        checks.append(Check("5 publication", True, f"signed by {request.provider}, key {provider_key.key_id[:16]}"))
     except _Refusal as refusal:
         failed = Check(refusal.check, False, refusal.detail)
         return ReportVerdict("refuted", (*checks, failed), (), {}, None)
-    # --- 5 recheck
+    # --- 6 recheck
     predicate = statement["predicate"]
     conditions = [] if accepted else [UNPINNED]
+    if not providers:
+        conditions.append(f"the provider {request.provider} is whoever holds the key {provider_key.to_text()}, registered here")
     conditions += predicate["conditions"]
+    conditions += _describe_strays(statement, files)
     if request.kind not in registry:
-        checks.append(Check("5 recheck", False, f"this version does not know the kind {request.kind}"))
+        checks.append(Check("6 recheck", False, f"this version does not know the kind {request.kind}"))
         return ReportVerdict("inconclusive", tuple(checks), tuple(conditions), {}, statement)
     recheck, verdict = _recheck(statement, request, manifest, files, registry)
     checks.append(recheck)
-    return ReportVerdict(verdict, tuple(checks), tuple(conditions), predicate["outputs"], statement)
+    outputs = predicate["outputs"] if recheck.ok else {}
+    return ReportVerdict(verdict, tuple(checks), tuple(conditions), outputs, statement)
 
 
 class _Refusal(Exception):
@@ -113,9 +135,13 @@ def _open_envelope(envelope: bytes, accepted: Sequence[PublicKey]) -> tuple[dict
     except AuditError as error:
         raise _Refusal("1 envelope", str(error)) from error
     try:
-        return parse_statement(verified.payload), verified.key_ids[0]
+        statement = parse_statement(verified.payload)
+        named = PublicKey.from_text(statement["predicate"]["service"]["publicKey"])
     except AuditError as error:
         raise _Refusal("2 statement", str(error)) from error
+    if named.key_id not in verified.key_ids:
+        raise _Refusal("1 envelope", "the statement names another signer than the key that signed it")
+    return statement, named.key_id
 
 
 def _named_key(unverified: bytes) -> PublicKey:
@@ -125,7 +151,7 @@ def _named_key(unverified: bytes) -> PublicKey:
 
 def _check_evidence(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> Manifest:
     try:
-        manifest = parse_manifest(statement["predicate"]["evidence"])
+        manifest = parse_evidence(statement["predicate"]["evidence"])
     except AuditError as error:
         raise _Refusal("3 evidence", str(error)) from error
     listed = {EVIDENCE_FOLDER + ref.name for ref in manifest}
@@ -153,7 +179,42 @@ def _check_request(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> 
         raise _Refusal("4 request", "the statement describes another request")
     if statement["subject"] != [request.subject.to_json()]:
         raise _Refusal("4 request", "the statement is about another subject than the request")
+    if statement["predicate"]["audit"] != request.sha256[:AUDIT_ID_CHARS]:
+        raise _Refusal("4 request", "the statement gives another audit id than the request has")
     return request
+
+
+def _check_publication(
+    request: AuditRequest, manifest: Manifest, files: Mapping[str, bytes], providers: Sequence[PublicKey]
+) -> PublicKey:
+    folder = EVIDENCE_FOLDER + PUBLISHED_FOLDER
+    published = tuple(
+        FileRef(ref.name.removeprefix(PUBLISHED_FOLDER), ref.sha256, ref.size)
+        for ref in manifest
+        if ref.name.startswith(PUBLISHED_FOLDER)
+    )
+    try:
+        key = check_published(request.subject, request.provider, published, lambda name: files[folder + name])
+    except AuditError as error:
+        raise _Refusal("5 publication", str(error)) from error
+    if providers and key not in providers:
+        raise _Refusal("5 publication", f"{request.provider} signed with {key.to_text()}, which is not an accepted key")
+    return key
+
+
+def _describe_strays(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> list[str]:
+    """Files beside the evidence that are not what this version renders from the signed statement: nobody signed those."""
+    rendered = {TEXT_NAME: render_text, FIGURE_NAME: render_figure}
+    strays = []
+    for name in sorted(files):
+        if name == ENVELOPE_NAME or name.startswith(EVIDENCE_FOLDER):
+            continue
+        if name not in rendered or files[name] != rendered[name](statement).encode("utf-8"):
+            strays.append(name[:MAX_STRAY_CHARS])
+    if not strays:
+        return []
+    more = f" and {len(strays) - MAX_STRAYS} more" if len(strays) > MAX_STRAYS else ""
+    return [f"not signed and not checked, do not rely on them: {', '.join(strays[:MAX_STRAYS])}{more}"]
 
 
 def _recheck(
@@ -172,9 +233,11 @@ def _recheck(
         kind.parse_params(request.params)
         outcome = kind.check(request, below(ANSWER_FOLDER), CheckContext(below(PUBLISHED_FOLDER)))
     except AuditError as error:
-        return Check("5 recheck", False, f"the evidence does not count: {error}"), "refuted"
+        return Check("6 recheck", False, f"the evidence does not count: {error}"), "refuted"
+    except Exception as error:  # a defect of the check says nothing about the evidence
+        return Check("6 recheck", False, f"the check itself failed ({type(error).__name__}); report it"), "inconclusive"
     stated = {name: statement["predicate"][name] for name in ("verdict", "checks", "outputs", "conditions")}
     if outcome.to_json() != stated:
         differing = [name for name, value in outcome.to_json().items() if stated[name] != value]
-        return Check("5 recheck", False, f"the evidence gives other {', '.join(differing)} than stated"), "refuted"
-    return Check("5 recheck", True, f"the evidence gives the same outcome: {outcome.verdict}"), outcome.verdict
+        return Check("6 recheck", False, f"the evidence gives other {', '.join(differing)} than stated"), "refuted"
+    return Check("6 recheck", True, f"the evidence gives the same outcome: {outcome.verdict}"), outcome.verdict

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from audit.canonical import canonical_bytes
 from audit.dsse import IN_TOTO_TYPE, read_envelope, sign_envelope
 from audit.errors import EvidenceError, ReportError, RequestError
 from audit.evidence import build_manifest
+from audit.publications import SignedPublication, sign_publication, sign_registration
 from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress, Registry
 from audit.rendering import render_figure, render_text
 from audit.reports import (
@@ -56,6 +60,7 @@ class EqualKind:
 
 
 KEY = PrivateKey.generate()
+PROVIDER = PrivateKey.generate()
 REQUEST = new_request("alice", "acme", Subject("run", "ab" * 32), "test.equal", {})
 
 
@@ -65,17 +70,26 @@ def registry() -> Registry:
     return found
 
 
+PUBLISHED = {
+    "b": b"same",
+    "registration.dsse.json": sign_registration("acme", PROVIDER, PROVIDER.public),
+    "publication.dsse.json": sign_publication(
+        SignedPublication("acme", REQUEST.subject.sha256, build_manifest({"b": b"same"})), PROVIDER
+    ),
+}
+
+
 def facts(answer: bytes = b"same") -> tuple[ReportFacts, dict[str, bytes]]:
-    evidence, published = {"a": answer}, {"b": b"same"}
+    evidence, published = {"a": answer}, PUBLISHED
     outcome = EqualKind().check(REQUEST, evidence, CheckContext(published))
     made = ReportFacts(
-        "00" * 16, REQUEST, "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z", outcome,
+        REQUEST.sha256[:32], REQUEST, "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z", outcome,
         build_manifest(evidence), build_manifest(published), KEY.public.to_text(),
     )  # fmt: skip
     files = {
         "evidence/request.json": REQUEST.to_bytes(),
         "evidence/answer/a": answer,
-        "evidence/published/b": b"same",
+        **{f"evidence/published/{name}": data for name, data in published.items()},
     }
     return made, files
 
@@ -107,8 +121,11 @@ def failed_check(files: Mapping[str, bytes]) -> str:
 
 def test_an_honest_report_holds() -> None:
     verdict = verify_report(report(), registry(), [KEY.public])
-    assert (verdict.verdict, verdict.outputs, verdict.conditions) == ("holds", {"n": 4}, ("the beacon is self-made",))
-    assert [check.id for check in verdict.checks] == ["1 envelope", "2 statement", "3 evidence", "4 request", "5 recheck"]
+    provider = f"the provider acme is whoever holds the key {PROVIDER.public.to_text()}, registered here"
+    assert (verdict.verdict, verdict.outputs) == ("holds", {"n": 4})
+    assert verdict.conditions == (provider, "the beacon is self-made")
+    steps = ["1 envelope", "2 statement", "3 evidence", "4 request", "5 publication", "6 recheck"]
+    assert [check.id for check in verdict.checks] == steps
 
 
 def test_an_honest_refutation_is_refuted_with_every_check_passed() -> None:
@@ -165,7 +182,7 @@ def test_every_byte_of_the_envelope_counts() -> None:
     ],
 )
 def test_a_service_that_lies_about_the_outcome_is_caught(lie: dict[str, Any]) -> None:
-    assert failed_check(resign(report(), **lie)) == "5 recheck"
+    assert failed_check(resign(report(), **lie)) == "6 recheck"
 
 
 def test_a_service_that_swaps_request_or_subject_is_caught() -> None:
@@ -209,6 +226,34 @@ def test_hostile_archives_are_refused() -> None:
         archive.writestr("../escape", b"x")
     with pytest.raises(EvidenceError):
         unpack_report(buffer.getvalue())
+
+
+def test_damaged_archives_are_refused() -> None:
+    buffer = io.BytesIO()
+    pack_report([("report.dsse.json", b"x" * 5000), ("evidence/a", bytes(range(256)) * 20)], buffer)
+    whole, random = buffer.getvalue(), Random(1)
+    for _ in range(3000):
+        damaged = bytearray(whole)
+        for _ in range(random.randint(1, 3)):
+            damaged[random.randrange(len(damaged))] = random.randrange(256)
+        with suppress(ReportError, EvidenceError):
+            unpack_report(bytes(damaged))
+
+
+def test_odd_report_folders_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    write_report(folder, report().items())
+    (folder / "evidence/link").symlink_to(tmp_path)
+    with pytest.raises(ReportError, match="link"):
+        read_report(folder)
+    (folder / "evidence/link").unlink()
+    os.mkfifo(folder / "evidence/pipe")
+    with pytest.raises(ReportError, match="ordinary"):
+        read_report(folder)
+    (folder / "evidence/pipe").unlink()
+    os.makedirs(folder / "/".join("d" * 600))
+    with pytest.raises(ReportError, match="deep"):
+        read_report(folder)
 
 
 def test_renderings_obey_nobody() -> None:
