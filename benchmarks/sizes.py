@@ -1,4 +1,4 @@
-"""Proof size by the formula of zk/PROTOCOL.md section 17.3, evaluated on the schedule that a statement fixes."""
+"""Proof size by the formula of zk/PROTOCOL.md section 17.2, evaluated on the schedule that a statement fixes."""
 
 from __future__ import annotations
 

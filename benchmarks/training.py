@@ -70,7 +70,7 @@ class Measured:
             ("ratio to float64 BLAS", f"{ratio:.0f} (of the minima {min(self.total.values) / min(self.plain.values):.0f})"),
             ("verify (python -I -S), s", self.verify.text(3)),
             ("proof, bytes", self.proof_bytes.text(0)),
-            ("proof, KB by the formula of 17.3", f"{formula / 1e3:.0f} = {parts}"),
+            ("proof, KB by the formula of 17.2", f"{formula / 1e3:.0f} = {parts}"),
             ("ratio measured to formula", f"{self.proof_bytes.median / formula:.3f}"),
             ("peak memory of the prover, MiB", f"{self.peak_bytes / 2**20:.0f}"),
             ("peak memory of the verifier, MiB", f"{self.verify_peak / 2**20:.0f}"),
