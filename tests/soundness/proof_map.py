@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
 from zk.protocol.claims.replay import replay
@@ -76,6 +77,7 @@ def replayed(statement: bytes, proof: bytes, log: list[str] | None = None) -> Pr
     return ProofMap((), columns, pad_columns, schedule, layout, parsed)
 
 
+@lru_cache(maxsize=64)
 def map_proof(statement: bytes, proof: bytes) -> ProofMap:
     """Positions of everything in an honest proof."""
     st, found = Statement.decode(statement), replayed(statement, proof)

@@ -13,7 +13,6 @@ from tests.soundness.statements import (
     DATASET,
     FEATURES,
     Instance,
-    certificate,
     commit,
     histogram,
     instance,
@@ -65,7 +64,7 @@ def test_N55_group_one_hot_with_two_ones(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("row", [(0, 0), (2, -1), (1, 1)])
 def test_N55_label_that_is_not_one_hot(monkeypatch: pytest.MonkeyPatch, row: tuple[int, int]) -> None:
     """No one, a negative one, two ones."""
-    certificate().prove().verify()
+    proven("certificate")
     y = rows_of_data()["Y"].copy()
     y[2] = row
     refuted(monkeypatch, with_data(Y=y))
@@ -73,19 +72,19 @@ def test_N55_label_that_is_not_one_hot(monkeypatch: pytest.MonkeyPatch, row: tup
 
 @pytest.mark.parametrize("value", [32, -33, 1 << 40])
 def test_certificate_of_a_feature_outside_its_window(monkeypatch: pytest.MonkeyPatch, value: int) -> None:
-    certificate().prove().verify()
+    proven("certificate")
     x = changed(rows_of_data()["X"], (3, 1), value)
     refuted(monkeypatch, with_data(X=x, norm2=(x.astype(object) ** 2).sum(axis=1) % (2**64 - 2**32 + 1) % 2**62))
 
 
 def test_certificate_of_a_false_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate().prove().verify()
+    proven("certificate")
     refuted(monkeypatch, with_data(norm2=rows_of_data()["norm2"] + np.eye(7, dtype=np.int64)[4]))
 
 
 @pytest.mark.parametrize("counts", [(0, 7), (8, -1), (3, 3)])
 def test_N28_false_histogram(monkeypatch: pytest.MonkeyPatch, counts: tuple[int, int]) -> None:
-    histogram().prove().verify()
+    proven("histogram")
     assert counts != histogram().st.public("counts")
     refuted(monkeypatch, histogram(), replace(histogram().st, publics=(("counts", counts),)))
 
@@ -93,7 +92,7 @@ def test_N28_false_histogram(monkeypatch: pytest.MonkeyPatch, counts: tuple[int,
 def test_N28_false_predicate_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The count is false, or the bit behind it is."""
     held = predicate()
-    held.prove().verify()
+    proven("predicate")
     counts = held.st.public("counts")
     off = replace(held.st, publics=(("counts", (counts[0] + 1, counts[1])),))
     refuted(monkeypatch, held, off)

@@ -171,7 +171,7 @@ def c_before_vr(transcript: Any, pads: Any, schedule: Any, a: list[K], b: list[K
 
 def test_N12_vr_chosen_after_c(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forgery is real: it convinces a verifier that draws c before v_r, and no other."""
-    histogram().prove().verify()
+    proven("histogram")
     switch_off_self_checks(monkeypatch)
     histogram().prove(false_histogram()).refused(ConstraintError)
     with monkeypatch.context() as patch:
@@ -317,35 +317,39 @@ def test_N17_one_refused_record_spends_nothing_of_the_others() -> None:
 
 
 def test_N70_ledger_is_on_disk_before_the_proof_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the moment the openings are encoded the file already lists the opened columns of every record."""
-    path = tmp_path / "ledger.json"
-    record = dataset().record.digest()
-    seen: list[frozenset[int]] = []
-    honest = prover.encode_opening
+    """When the ledger hands the proof out, the file already lists the opened columns of every record."""
+    path, record = tmp_path / "ledger.json", dataset().record.digest()
+    released: list[tuple[bytes, frozenset[int]]] = []
+    honest = Ledger.release
 
-    def encode(opening: Any) -> bytes:
-        seen.append(Ledger(path).opened(record))
-        return honest(opening)
+    def release(self: Ledger, *args: Any, **kwargs: Any) -> bytes:
+        assert Ledger(path).opened(record) == frozenset()
+        proof = honest(self, *args, **kwargs)
+        released.append((proof, Ledger(path).opened(record)))
+        return proof
 
-    monkeypatch.setattr(prover, "encode_opening", encode)
+    monkeypatch.setattr(Ledger, "release", release)
     held = certificate()
     proof = prover.prove(held.st, dict(held.witness), held.tableaux, Ledger(path))
     columns = frozenset(map_proof(held.st.encode(), proof).columns)
-    assert seen and all(found == columns for found in seen)
-    assert Ledger(path).opened(record) == columns
+    assert released == [(proof, columns)]
 
 
 def test_N70_no_proof_leaves_when_the_ledger_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failed attempt returns nothing; the next one at the same statement opens no second set of columns."""
+    path, record, held = tmp_path / "ledger.json", dataset().record.digest(), certificate()
+
     def full(*args: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Ledger, "_write", full)
-    encoded: list[Any] = []
-    monkeypatch.setattr(prover, "encode_opening", lambda opening: encoded.append(opening) or b"")
-    held = certificate()
-    with pytest.raises(OSError):
-        prover.prove(held.st, dict(held.witness), held.tableaux, Ledger(tmp_path / "ledger.json"))
-    assert not encoded
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "_write", full)
+        with pytest.raises(OSError):
+            prover.prove(held.st, dict(held.witness), held.tableaux, Ledger(path))
+    assert Ledger(path).opened(record) == frozenset()
+    proofs = {prover.prove(held.st, dict(held.witness), held.tableaux, Ledger(path)) for _ in range(3)}
+    assert len(proofs) == 1
+    assert Ledger(path).opened(record) == frozenset(map_proof(held.st.encode(), proofs.pop()).columns)
 
 
 def test_N70_verified_result_names_the_opened_columns() -> None:
@@ -364,7 +368,7 @@ def test_N70_profiles_do_not_mix() -> None:
 # ---------------------------------------------------------------- N18, N76: refresh
 def test_N18_refresh_covers_padded_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     """The raw equality reads every slot: a new tableau that differs in one padded slot is refused."""
-    refresh().prove().verify()
+    proven("refresh")
 
     def one_slot(name: str, block: Array) -> Array:
         out = np.zeros_like(block)
@@ -382,7 +386,7 @@ def test_N18_refresh_covers_padded_slots(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_N18_refresh_of_other_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    refresh().prove().verify()
+    proven("refresh")
     other = {name: array.copy() for name, array in rows_of_data().items()}
     other["Y"][0] = other["Y"][0][::-1]
     shapes = encode_shapes([(name, array.shape) for name, array in other.items()])
@@ -405,7 +409,7 @@ def vanishing_change(point: list[K], layout: Layout) -> Array:
 
 def test_N76_refresh_point_drawn_before_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new tableau made for a point known beforehand convinces a verifier that uses that point, and no other."""
-    refresh().prove().verify()
+    proven("refresh")
     point = Transcript().challenge_k("12.point.raw", cut(proven("refresh")).schedule.batch_vars)
     draw = Transcript.challenge_k
 

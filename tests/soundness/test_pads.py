@@ -114,13 +114,13 @@ def bumped(at: int) -> Callable[[list[K]], list[K]]:
 @pytest.mark.parametrize(("name", "at"), [("low_degree_answer", 5), ("linear_answer", 5), ("quadratic_answer", 5)])
 def test_N21_wrong_polynomial(monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
     """One coefficient off, away from the public sum: right sum, wrong polynomial."""
-    certificate().prove().verify()
+    proven("certificate")
     with_answer(monkeypatch, name, bumped(at))
     certificate().prove().refused(ProximityError)
 
 
 def test_N21_linear_answer_with_the_wrong_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate().prove().verify()
+    proven("certificate")
     with_answer(monkeypatch, "linear_answer", bumped(PAD_PROFILES["TOYP"].l))
     certificate().prove().refused(ConstraintError)
 
@@ -168,7 +168,7 @@ def test_N22_false_constraint_hidden_in_the_blinding_sum(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("row", [0, 1, 2, 3, 4])
 def test_N62_committed_blinding_row_differs_from_the_answer(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
     """B_ldt, L0, L1, G0, G1: the committed row is shifted by a constant codeword that the answers leave out."""
-    certificate().prove().verify()
+    proven("certificate")
     honest = ligero.hash_columns
 
     def shifted(encoded: Array, salts: bytes, tag: bytes) -> Any:
@@ -183,7 +183,7 @@ def test_N62_committed_blinding_row_differs_from_the_answer(monkeypatch: pytest.
 
 def test_N62_blinding_rows_left_out_of_the_code_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A prover whose w' sums only the rows after the blinding ones, as the Longfellow text does."""
-    certificate().prove().verify()
+    proven("certificate")
     honest = prover.low_degree_answer
 
     def partial(tableau: PadTableau, weights: list[K]) -> list[K]:
@@ -326,6 +326,6 @@ def test_N23_every_attempt_draws_new_seeds(lab: Lab, monkeypatch: pytest.MonkeyP
         lab.prove(false)
     roots = set()
     for _ in range(2):
-        parsed = map_proof(*_bytes(lab.accepted(case))).parsed
+        parsed = map_proof(*_bytes(lab.prove(case))).parsed
         roots |= {parsed.seg_root, parsed.pad_root}
     assert len(roots) == 4 and len(set(seeds)) == len(seeds) == 6

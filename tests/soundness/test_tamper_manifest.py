@@ -108,11 +108,11 @@ def sampled(fields: list[Field]) -> list[tuple[int, Field]]:
     return [numbered[i] for i in sorted({0, len(fields) // 2, len(fields) - 1})]
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"predicate"}))
 def test_N4_every_label_of_a_proof_is_bound(kind: str) -> None:
     fixture = proven(kind)
     found = map_proof(fixture.statement, fixture.proof)
-    few = kind in ("segment", "certificate", "predicate")  # one field a label where there are many labels
+    few = kind in ("segment", "certificate")  # one field a label where there are many labels
     for label in found.labels():
         fields = found.of(label)
         chosen = [(len(fields) // 2, fields[len(fields) // 2])] if few else sampled(fields)
