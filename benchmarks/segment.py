@@ -29,7 +29,7 @@ from zk.prover.commitment import StoreTableau
 from zk.prover.ledger import Ledger
 from zk.prover.statements import SegmentWork, commit_dataset, execute_segment
 
-# Number formats of the reference shapes (zk/PROTOCOL.md section 17.3); gradients of a squared error are larger than those of softmax.
+# Number formats of the reference shapes (zk/PROTOCOL.md section 17.3); a squared error has larger gradients than softmax.
 SCALES = {
     "softmax_ce": Scales(s_x=8, s_d=12, e=8, s_z=6, s_e=11, a=12, q=14, w_d=13, w_m=14),
     "squared_error": Scales(s_x=8, s_d=12, e=8, s_z=6, s_e=11, a=12, q=16, w_d=13, w_m=11),
