@@ -10,6 +10,7 @@ The fast back ends must return the same bytes. Conventions (zk/PROTOCOL.md secti
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 
@@ -393,3 +394,12 @@ def combine_rows(rows: Array, r: Array) -> Array:
     """Return sum_i r_i * row_i, a K array (2, k), for F rows (m, k) and K weights (2, m)."""
     m, k = rows.shape
     return _k_array(_contract(_lift(rows), _scalars(r), 1, m, k), (k,))
+
+
+# --- hashing ---------------------------------------------------------------------------------------------------------
+
+
+def sha256(messages: np.ndarray) -> np.ndarray:
+    """SHA-256 of every row: uint8 (n, width) -> (n, 32)."""
+    digests = b"".join(hashlib.sha256(row.tobytes()).digest() for row in messages)
+    return np.frombuffer(digests, dtype=np.uint8).reshape(len(messages), 32)

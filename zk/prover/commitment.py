@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,7 @@ from zk.protocol.params import STORE_PROFILES, StoreProfile, padded
 from zk.protocol.proof import Opening
 from zk.protocol.record import Record, tag16
 from zk.prover.backend import kernels
-from zk.prover.merkle import build_tree, open_paths
+from zk.prover.merkle import build_tree, digests, open_paths, row_numbers
 from zk.prover.randomness import expand_field, fresh_seed, salts
 
 Array = np.ndarray
@@ -23,15 +22,15 @@ Array = np.ndarray
 
 @dataclass
 class Tree:
-    """Encoded columns [n, values] of a tableau with salts and Merkle levels."""
+    """Encoded columns [n, values] of a tableau with salts and Merkle levels, uint8 [nodes, 32] from the leaves up."""
 
     encoded: Array
     salts: bytes
-    levels: list[list[bytes]]
+    levels: list[Array]
 
     @property
     def root(self) -> bytes:
-        return self.levels[-1][0]
+        return self.levels[-1][0].tobytes()
 
     def open(self, indices: list[int]) -> Opening:
         columns = [self.encoded[j].astype("<u8").tobytes() for j in indices]
@@ -42,20 +41,15 @@ class Tree:
 def hash_columns(encoded: Array, salt_bytes: bytes, tag: bytes) -> Tree:
     """Leaves and Merkle levels; the byte formats are those of `zk.protocol.hashing.leaf_digest`."""
     n_columns, n_values = encoded.shape
-    data = np.ascontiguousarray(encoded).astype("<u8", copy=False).data.cast("B")
-    width, step = 8 * n_values, 8 * BAND_ROWS
-    sha, pack = hashlib.sha256, struct.pack
-    leaves = []
-    for j in range(n_columns):
-        at = j * width
-        head = tag + pack("<I", j) + salt_bytes[SALT_BYTES * j : SALT_BYTES * (j + 1)]
-        if width <= step:
-            leaf = sha(NARROW_LEAF + head + data[at : at + width])
-        else:
-            leaf = sha(BANDED_LEAF + head)
-            for start in range(at, at + width, step):
-                leaf.update(sha(BAND + data[start : min(start + step, at + width)]).digest())
-        leaves.append(leaf.digest())
+    encoded = np.ascontiguousarray(encoded).astype("<u8", copy=False)
+    tags = np.broadcast_to(np.frombuffer(tag, dtype=np.uint8), (n_columns, len(tag)))
+    salted = np.frombuffer(salt_bytes, dtype=np.uint8).reshape(n_columns, SALT_BYTES)
+    head = (tags, row_numbers(n_columns), salted)
+    if n_values <= BAND_ROWS:
+        leaves = digests(NARROW_LEAF, *head, encoded.view(np.uint8))
+    else:
+        bands = (digests(BAND, encoded[:, at : at + BAND_ROWS].view(np.uint8)) for at in range(0, n_values, BAND_ROWS))
+        leaves = digests(BANDED_LEAF, *head, *bands)
     return Tree(encoded, salt_bytes, build_tree(leaves))
 
 

@@ -16,6 +16,7 @@ from zk.kernels.cpu.field import (
 )
 from zk.kernels.cpu.gkr import gkr_fold, gkr_round, gkr_up
 from zk.kernels.cpu.ntt import encode, evaluate_points, intt, ntt
+from zk.kernels.cpu.sha256 import sha256
 from zk.kernels.cpu.sumcheck import (
     eq_halve,
     fold,
@@ -61,5 +62,6 @@ __all__ = [
     "round2_f",
     "round3",
     "round3_ff",
+    "sha256",
     "to_field",
 ]
