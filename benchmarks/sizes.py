@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import comb
 
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.hashing import SALT_BYTES
 from zk.protocol.padlayout import pad_layout
 from zk.protocol.programs.families import build_program
-from zk.protocol.schedule import compile_schedule
 from zk.protocol.statement import Statement
 
 HASH_BYTES, F_BYTES, K_BYTES = 32, 8, 16

@@ -13,6 +13,7 @@ from typing import Any
 
 from audit.provider.training import Progress, plan_run, silent
 from zk.frontend.quantise import TrainingPlan
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.hashing import SALT_BYTES
 from zk.protocol.ir import SEG
 from zk.protocol.layout import layout_of
@@ -22,7 +23,7 @@ from zk.protocol.programs.families import build_program
 from zk.protocol.programs.refresh import encode_shapes
 from zk.protocol.record import CKPT, DATA, NO_CONTEXT, Record
 from zk.protocol.registration import SELF_MADE_CHAIN, Registration, Segment
-from zk.protocol.schedule import Schedule, compile_schedule
+from zk.protocol.schedule import Schedule
 from zk.protocol.statement import CERT, FROM_PREDECESSOR, REFRESH, SEGMENT, Bound, Statement
 
 MAGIC_AND_DIGESTS = 4 + 3 * 32

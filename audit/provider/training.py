@@ -26,13 +26,13 @@ from zk.frontend.errors import ConfigError, PlanError
 from zk.frontend.quantise import Rows, TrainingPlan, plan_training
 from zk.frontend.report import plan_report
 from zk.protocol.bounds import Interval
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.errors import ProvingError
 from zk.protocol.ir import SEG
 from zk.protocol.params import MAX_PUBLIC_ENTRIES, PAD_OF_STORE, PAD_PROFILES, STORE_PROFILES, StoreProfile
 from zk.protocol.programs.spec import TrainingSpec
 from zk.protocol.programs.training import build_training
 from zk.protocol.registration import SELF_MADE_CHAIN, Registration, Segment
-from zk.protocol.schedule import compile_schedule
 from zk.protocol.statement import Statement
 from zk.prover.commitment import StoreTableau
 from zk.prover.openings import write_private

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
 from zk.protocol.claims.replay import replay
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.ir import SEG
 from zk.protocol.merkle import path_positions
 from zk.protocol.padlayout import PadLayout, pad_layout
 from zk.protocol.programs.families import build_program
 from zk.protocol.proof import Proof, decode_proof
-from zk.protocol.schedule import Schedule, compile_schedule
+from zk.protocol.schedule import Schedule
 from zk.protocol.statement import Statement
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from zk.protocol.claims.constraints import draw_pad_challenge
 from zk.protocol.claims.replay import Replayed, replay
 from zk.protocol.codec import encode_f
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.field import ZERO, K, P, k_add, k_mul, k_scale, k_sub, root_of_unity
 from zk.protocol.hashing import leaf_digest, node_digest
 from zk.protocol.ir import SEG
@@ -23,7 +24,7 @@ from zk.protocol.preamble import fresh_tags
 from zk.protocol.programs.families import build_program
 from zk.protocol.proof import Opening, Proof, encode_opening
 from zk.protocol.record import Record, tag16
-from zk.protocol.schedule import Schedule, compile_schedule
+from zk.protocol.schedule import Schedule
 from zk.protocol.statement import Statement
 from zk.protocol.transcript import Transcript
 from zk.verifier.commitment import domain_points

@@ -11,13 +11,13 @@ import zk.prover.lookup as prover_lookup
 from tests.soundness.harness import Array, Case, Counts, Lab, fill_padding
 from tests.soundness.relations import SOFTMAX, argmax_case, ints, public, rescale_case, softmax_case
 from zk.protocol.bounds import infer_bounds
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.errors import ConstraintError, LimitError, ProgramError
 from zk.protocol.field import P
 from zk.protocol.functional import Select, SumDim
 from zk.protocol.ir import SEG, Builder, one, term
 from zk.protocol.params import PAD_PROFILES, STORE_PROFILES
 from zk.protocol.relations.rescale import range_table, signed_window, unsigned_window
-from zk.protocol.schedule import compile_schedule
 from zk.protocol.tables import Table, exp_values
 
 

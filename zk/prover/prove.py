@@ -13,6 +13,7 @@ import numpy as np
 
 from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
 from zk.protocol.claims.replay import Replayed, replay
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.errors import ProvingError
 from zk.protocol.field import ONE, ZERO, K, W, k_add, k_mul
 from zk.protocol.ir import SEG, Program
@@ -21,7 +22,7 @@ from zk.protocol.preamble import fresh_tags, preamble
 from zk.protocol.programs.families import build_program
 from zk.protocol.proof import Proof, encode_opening
 from zk.protocol.record import PAD_KIND, SEG_KIND
-from zk.protocol.schedule import RAW_POINT, Schedule, compile_schedule, space_label
+from zk.protocol.schedule import RAW_POINT, Schedule, space_label
 from zk.protocol.statement import REFRESH, Statement
 from zk.protocol.transcript import Transcript
 from zk.prover.backend import kernels

@@ -25,12 +25,13 @@ from zk.protocol.bounds import Interval, infer_bounds
 from zk.protocol.claims.constraints import absorb_pad_answers, draw_pad_challenge
 from zk.protocol.claims.replay import replay
 from zk.protocol.codec import Reader
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.errors import LimitError, MalformedError, ProgramError, VerificationError
 from zk.protocol.ir import SEG, Program
 from zk.protocol.padlayout import PadLayout, pad_layout
 from zk.protocol.programs.families import build_program, check_role, required_dataset
 from zk.protocol.proof import Proof, decode_proof
-from zk.protocol.schedule import Schedule, compile_schedule
+from zk.protocol.schedule import Schedule
 from zk.protocol.security import TARGET_BITS, ErrorBudget, error_budget
 from zk.protocol.statement import Statement
 from zk.verifier.commitment import Committed, check_columns, read_columns

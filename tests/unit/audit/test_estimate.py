@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from audit.provider.estimate import NODE_BYTES, expected_path_nodes, expected_refreshes, proof_bytes, shape_of
+from zk.protocol.compiler import compile_schedule
 from zk.protocol.merkle import path_positions
 from zk.protocol.params import STORE_PROFILES
 from zk.protocol.programs.dataset import DatasetSpec
 from zk.protocol.programs.families import build_program
-from zk.protocol.schedule import compile_schedule
 from zk.prover.ledger import Ledger
 from zk.prover.statements import certify_dataset, commit_dataset
 
