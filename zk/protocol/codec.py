@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import chain
 
 from zk.protocol.errors import LimitError, MalformedError
 from zk.protocol.field import K, P
@@ -102,12 +103,12 @@ class Reader:
 
 def encode_f(values: list[int]) -> bytes:
     """F elements, 8 bytes each. Every value must be canonical."""
-    return b"".join(value.to_bytes(8, "little") for value in values)
+    return struct.pack(f"<{len(values)}Q", *values)
 
 
 def encode_k(values: list[K]) -> bytes:
     """K elements, 16 bytes each, low coordinate first."""
-    return b"".join(a0.to_bytes(8, "little") + a1.to_bytes(8, "little") for a0, a1 in values)
+    return struct.pack(f"<{2 * len(values)}Q", *chain.from_iterable(values))
 
 
 def decode_f(data: bytes, what: str) -> list[int]:

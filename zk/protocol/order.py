@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from functools import lru_cache
 
 SEED = b"zkaudit/v1/seed"
 ORDER = b"zkaudit/v1/order"
@@ -16,26 +17,27 @@ def run_seed(dataset: bytes, initial: bytes, program: bytes, chain: bytes, round
     return hashlib.sha256(SEED + body).digest()
 
 
-def epoch_permutation(seed: bytes, epoch: int, n_rows: int) -> list[int]:
+@lru_cache(maxsize=4)
+def epoch_permutation(seed: bytes, epoch: int, n_rows: int) -> tuple[int, ...]:
     """Row indices sorted by (128-bit key, index): a permutation by construction."""
     keys: list[tuple[bytes, int]] = []
     for i in range((n_rows + 1) // 2):
         block = hashlib.sha256(ORDER + seed + struct.pack("<II", epoch, i)).digest()
         keys.append((block[:16], 2 * i))
         keys.append((block[16:], 2 * i + 1))
-    return [index for _, index in sorted(keys[:n_rows])]
+    return tuple(index for _, index in sorted(keys[:n_rows]))
 
 
 def batch_order(seed: bytes, first_step: int, n_steps: int, n_rows: int, batch: int) -> tuple[tuple[int, ...], ...]:
     """idx(t, b) for steps first_step .. first_step + n_steps - 1; the tail of every epoch is dropped."""
     per_epoch = n_rows // batch
-    permutations: dict[int, list[int]] = {}
+    permutations: dict[int, tuple[int, ...]] = {}
     out = []
     for step in range(first_step, first_step + n_steps):
         epoch, at = divmod(step, per_epoch)
         if epoch not in permutations:
             permutations[epoch] = epoch_permutation(seed, epoch, n_rows)
-        out.append(tuple(permutations[epoch][at * batch : (at + 1) * batch]))
+        out.append(permutations[epoch][at * batch : (at + 1) * batch])
     return tuple(out)
 
 
