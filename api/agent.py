@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from typing import Any
 from api.client import ServiceClient
 from api.errors import ServiceError
 from api.publishing import read_run_id
-from audit.errors import AuditError, CancelledError, EvidenceError
+from audit.errors import AuditError, CancelledError, EvidenceError, RequestError
 from audit.evidence import build_manifest, parse_file_name
 from audit.registry import Registry
-from audit.requests import AuditRequest, parse_request
+from audit.requests import AuditRequest, audit_id_of, parse_request
 
 LEASE_S = 60
 TICK_S = 1.0
@@ -91,13 +92,27 @@ class Agent:
                 for result in self.answer_open():
                     report(result)
             except ServiceError as error:
-                if error.status not in (0, 502, 503, 504):
+                if error.status not in (0, 500, 502, 503, 504):
                     raise
                 self._say(error.detail)
             stop.wait(POLL_S)
 
-    def _answer(self, audit: Mapping[str, Any]) -> Answered | None:
+    def _read_work(self, audit: Mapping[str, Any]) -> AuditRequest:
+        """The request of a queue item. Raises RequestError for one this provider was not asked: an answer proves that its
+        maker holds the data, so it must not be made for whoever the service names."""
         request = parse_request(audit["request"])
+        if request.provider != self._provider:
+            raise RequestError(f"the service handed out a request to the provider {request.provider}")
+        if audit["id"] != audit_id_of(request):
+            raise RequestError("the service handed out a request under the id of another")
+        return request
+
+    def _answer(self, audit: Mapping[str, Any]) -> Answered | None:
+        try:
+            request = self._read_work(audit)
+        except AuditError as error:
+            self._postpone(audit["id"])
+            return Answered(audit["id"], "unknown", "failed", str(error))
         run = self._runs.get(request.subject.sha256)
         if run is None or request.kind not in self._registry:
             self._postpone(audit["id"])
@@ -122,15 +137,23 @@ class Agent:
         except CancelledError:
             return Answered(audit_id, request.kind, "lost" if keeper.lost else "cancelled")
         except (AuditError, OSError) as error:
-            self._postpone(audit_id)
-            if not keeper.is_over():
-                self._client.release(audit_id, token, "the provider's agent could not answer")
+            self._give_back(audit_id, token, keeper)
             return Answered(audit_id, request.kind, "failed", str(error))
         except ServiceError as error:
             if error.status in (403, 409):
                 return Answered(audit_id, request.kind, "lost", error.detail)
             raise
+        except Exception as error:  # one request that finds a defect must not stop the agent for all auditors
+            self._give_back(audit_id, token, keeper)
+            return Answered(audit_id, request.kind, "failed", f"a defect of this version ({type(error).__name__}: {error})")
         return Answered(audit_id, request.kind, "submitted", f"{len(files)} files")
+
+    def _give_back(self, audit_id: str, token: str, keeper: _Keeper) -> None:
+        """Release the claim, with a reason that says nothing: why it failed may be about the data."""
+        self._postpone(audit_id)
+        if not keeper.is_over():
+            with suppress(ServiceError):  # the lease runs out by itself
+                self._client.release(audit_id, token, "the provider's agent could not answer")
 
     def _make_evidence(self, request: AuditRequest, run: Path, keeper: _Keeper) -> Mapping[str, bytes]:
         kept = run / ANSWERS_FOLDER / request.sha256

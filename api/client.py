@@ -24,12 +24,21 @@ _SMALL_BYTES = 64 * 1024
 _PROBLEM_PREFIX = "urn:assay:problem:"
 
 
+class _Object(dict[str, Any]):
+    """An answer whose absent members are the service's fault, not a defect here."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ServiceError("unknown", 0, f"the answer of the service lacks {name}; is this an Assay service of this version?")
+
+
 class ServiceClient:
     """One service, one API key (None: reading only). Use as a context manager."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.url = url.rstrip("/")
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise ServiceError("unauthenticated", 401, "the API key holds characters that no key has; copy it again")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             self._http = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S)
         except (httpx.InvalidURL, ValueError) as error:
@@ -49,7 +58,27 @@ class ServiceClient:
 
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One call under /v1; the parsed JSON answer. Raises ServiceError."""
-        return self._send(method, path, **options).json()
+        response = self._send(method, path, **options)
+        try:
+            return response.json()
+        except (ValueError, RecursionError) as error:
+            raise self._stranger() from error
+
+    def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Like `call`, for an answer that is one JSON object. Its absent members raise ServiceError too."""
+        answer = self.call(method, path, **options)
+        if not isinstance(answer, dict):
+            raise self._stranger()
+        return _Object(answer)
+
+    def _items(self, page: dict[str, Any]) -> list[dict[str, Any]]:
+        items = page["items"]
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise self._stranger()
+        return [_Object(item) for item in items]
+
+    def _stranger(self) -> ServiceError:
+        return ServiceError("unknown", 0, f"{self.url} does not answer like an Assay service; check the address")
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -68,15 +97,15 @@ class ServiceClient:
 
     def show_service(self) -> dict[str, Any]:
         """Public key, version and kinds."""
-        return dict(self.call("GET", "/service"))
+        return self._object("GET", "/service")
 
     def whoami(self) -> dict[str, Any]:
         """Owner and role of this client's key."""
-        return dict(self.call("GET", "/whoami"))
+        return self._object("GET", "/whoami")
 
     def register_provider(self, envelope: bytes) -> dict[str, Any]:
         """Send a registration made by `audit.publications.sign_registration`."""
-        return dict(self.call("POST", "/providers", json=json.loads(envelope)))
+        return self._object("POST", "/providers", json=json.loads(envelope))
 
     def upload(self, sha256: str, data: bytes) -> None:
         """Store a blob; a large one only when it is not there yet."""
@@ -100,15 +129,15 @@ class ServiceClient:
 
     def add_commitment(self, provider: str, envelope: bytes) -> dict[str, Any]:
         """Send a commitment made by `audit.publications.sign_commitment`."""
-        return dict(self.call("POST", f"/providers/{provider}/commitments", json=json.loads(envelope)))
+        return self._object("POST", f"/providers/{provider}/commitments", json=json.loads(envelope))
 
     def publish_run(self, provider: str, envelope: bytes) -> dict[str, Any]:
         """Send a publication made by `audit.publications.sign_publication`."""
-        return dict(self.call("POST", f"/providers/{provider}/runs", json=json.loads(envelope)))
+        return self._object("POST", f"/providers/{provider}/runs", json=json.loads(envelope))
 
     def show_run(self, provider: str, run_id: str) -> dict[str, Any]:
         """A run with its segments."""
-        return dict(self.call("GET", f"/providers/{provider}/runs/{run_id}"))
+        return self._object("GET", f"/providers/{provider}/runs/{run_id}")
 
     def read_run_file(self, provider: str, run_id: str, name: str) -> bytes:
         """One published file of a run."""
@@ -125,7 +154,7 @@ class ServiceClient:
     def create_audit(self, request: AuditRequest, idempotency_key: str | None = None) -> dict[str, Any]:
         """Open an audit. With no key given, the request's own digest is used: sending twice is harmless."""
         headers = {"Idempotency-Key": idempotency_key or request.sha256}
-        return dict(self.call("POST", "/audits", json=request.to_json(), headers=headers))
+        return self._object("POST", "/audits", json=request.to_json(), headers=headers)
 
     def list_audits(self, limit: int | None = None, **filters: str | None) -> list[dict[str, Any]]:
         """Audits, newest first, at most `limit` of all pages together; filters: provider, auditor, state."""
@@ -136,20 +165,21 @@ class ServiceClient:
         params = {name: value for name, value in filters.items() if value is not None}
         left = limit
         while True:
-            page = self.call("GET", path, params={**params, "limit": min(left or 100, 100)})
-            yield from page["items"]
-            left = None if left is None else left - len(page["items"])
+            page = self._object("GET", path, params={**params, "limit": min(left or 100, 100)})
+            items = self._items(page)
+            yield from items
+            left = None if left is None else left - len(items)
             if page["next_cursor"] is None or left == 0:
                 return
             params["cursor"] = page["next_cursor"]
 
     def show_audit(self, audit_id: str) -> dict[str, Any]:
         """One audit."""
-        return dict(self.call("GET", f"/audits/{audit_id}"))
+        return self._object("GET", f"/audits/{audit_id}")
 
     def cancel_audit(self, audit_id: str) -> dict[str, Any]:
         """Cancel; again is harmless."""
-        return dict(self.call("POST", f"/audits/{audit_id}/cancel"))
+        return self._object("POST", f"/audits/{audit_id}/cancel")
 
     def watch_audit(self, audit_id: str, after: int = 0) -> Iterator[dict[str, Any]]:
         """Events of an audit, each once and in order, until it has ended; reconnects where the stream broke off."""
@@ -169,7 +199,7 @@ class ServiceClient:
                     raise self._unreachable(error) from error
             except ServiceError as error:
                 failures += 1
-                if error.status not in (0, 503) or failures > MAX_RECONNECTS:
+                if (error.slug != "unreachable" and error.status != 503) or failures > MAX_RECONNECTS:
                     raise
             time.sleep(RECONNECT_S)
 
@@ -185,8 +215,18 @@ class ServiceClient:
                 if line.startswith("data:"):
                     data.append(line[5:].lstrip(" "))
                 elif not line and data:
-                    yield json.loads("\n".join(data))
+                    yield self._parse_event("\n".join(data))
                     data = []
+
+    def _parse_event(self, text: str) -> dict[str, Any]:
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._stranger() from error
+        known = isinstance(event, dict) and isinstance(event.get("number"), int) and isinstance(event.get("data"), dict)
+        if not known or not all(isinstance(event.get(name), str) for name in ("type", "at")):
+            raise self._stranger()
+        return dict(event)
 
     def read_report(self, audit_id: str) -> bytes:
         """The signed report."""
@@ -200,27 +240,27 @@ class ServiceClient:
 
     def list_work(self, provider: str) -> list[dict[str, Any]]:
         """Audits an agent of this provider may claim."""
-        return list(self.call("GET", f"/providers/{provider}/work")["items"])
+        return self._items(self._object("GET", f"/providers/{provider}/work"))
 
     def claim(self, audit_id: str, agent: str, lease_s: int) -> str:
         """Claim an audit; the token. Raises ServiceError with status 409 when another agent has it."""
         body = {"agent": agent, "lease_s": lease_s}
-        return str(self.call("POST", f"/audits/{audit_id}/claim", json=body)["claim"])
+        return str(self._object("POST", f"/audits/{audit_id}/claim", json=body)["claim"])
 
     def renew(self, audit_id: str, claim: str, lease_s: int, progress: dict[str, Any] | None) -> dict[str, Any]:
         """Keep a claim alive."""
         body = {"claim": claim, "lease_s": lease_s, "progress": progress}
-        return dict(self.call("POST", f"/audits/{audit_id}/renew", json=body))
+        return self._object("POST", f"/audits/{audit_id}/renew", json=body)
 
     def release(self, audit_id: str, claim: str, reason: str) -> dict[str, Any]:
         """Give a claim back."""
         body = {"claim": claim, "reason": reason[:300]}
-        return dict(self.call("POST", f"/audits/{audit_id}/release", json=body))
+        return self._object("POST", f"/audits/{audit_id}/release", json=body)
 
     def submit_evidence(self, audit_id: str, claim: str, manifest: Manifest) -> dict[str, Any]:
         """Hand in evidence whose files were uploaded."""
         body = {"claim": claim, "files": manifest_to_json(manifest)}
-        return dict(self.call("POST", f"/audits/{audit_id}/evidence", json=body))
+        return self._object("POST", f"/audits/{audit_id}/evidence", json=body)
 
 
 def _read_problem(response: httpx.Response) -> ServiceError:

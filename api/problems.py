@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from audit import errors
 
 TYPE_PREFIX = "urn:assay:problem:"
 MEDIA_TYPE = "application/problem+json"
+MAX_DETAIL_CHARS = 1000
 
 _log = logging.getLogger("assay.api")
 _STATUS: dict[type[errors.AuditError], int] = {
@@ -48,11 +50,13 @@ class UnauthenticatedError(Exception):
     """No API key, or one that is not valid."""
 
 
-def problem(slug: str, status: int, detail: str, **more: Any) -> JSONResponse:
+def problem(slug: str, status: int, detail: str, **more: Any) -> Response:
     """A problem document."""
     headers = {"WWW-Authenticate": 'Bearer realm="assay"'} if status == 401 else None
-    body = {"type": TYPE_PREFIX + slug, "title": _TITLES[slug], "status": status, "detail": detail, **more}
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    shown = detail if len(detail) <= MAX_DETAIL_CHARS else detail[:MAX_DETAIL_CHARS] + " ..."
+    body = {"type": TYPE_PREFIX + slug, "title": _TITLES[slug], "status": status, "detail": shown, **more}
+    # In ASCII: a detail may quote a name that UTF-8 cannot carry.
+    return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def install_problem_handlers(app: FastAPI) -> None:

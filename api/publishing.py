@@ -16,11 +16,15 @@ from audit.signing import PrivateKey
 
 PUBLIC_FOLDER = "public"
 RUN_FILE = "run.json"
+# What a prover writes before it renames: gone in a moment, and a published file must stay.
+HALF_WRITTEN = ".tmp"
 
 
 def read_public_files(run: Path) -> dict[str, bytes]:
     """The files under RUN/public. A link is refused: it could lead to the private half. Raises EvidenceError."""
     folder = run / PUBLIC_FOLDER
+    if folder.is_symlink():
+        raise EvidenceError(f"{folder} is a link; put the folder itself there")
     if not folder.is_dir():
         raise EvidenceError(f"{run} is not a run folder: it has no {PUBLIC_FOLDER}/ in it")
     files: dict[str, bytes] = {}
@@ -29,7 +33,7 @@ def read_public_files(run: Path) -> dict[str, bytes]:
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise EvidenceError(f"{path} is a link; put the file itself there")
-        if path.is_dir():
+        if path.is_dir() or path.suffix == HALF_WRITTEN:
             continue
         size = path.stat().st_size
         total += size

@@ -17,7 +17,7 @@ from audit.errors import EvidenceError, NotFoundError, StorageError
 from audit.evidence import MAX_FILE_BYTES
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
-_READ_CHUNK = 1 << 20
+CHECK_EVERY_BYTES = 4 * 1024 * 1024
 
 
 class BlobFolder:
@@ -65,8 +65,8 @@ class BlobWriter:
     def __init__(self, folder: BlobFolder, sha256: str, max_bytes: int = MAX_FILE_BYTES) -> None:
         self._folder, self._sha256, self._max_bytes = folder, sha256, max_bytes
         self._hash, self.size = hashlib.sha256(), 0
-        if shutil.disk_usage(folder.root).free < MIN_FREE_BYTES:
-            raise StorageError("the disk of the service is full; free some space and upload again")
+        self._checked = 0
+        self._demand_space()
         handle, name = tempfile.mkstemp(prefix=".upload-", dir=folder.root)
         self._file, self._temporary = os.fdopen(handle, "wb"), Path(name)
 
@@ -79,10 +79,18 @@ class BlobWriter:
         if self.size > self._max_bytes:
             raise EvidenceError(f"a file has at most {self._max_bytes} bytes")
         self._hash.update(chunk)
+        if self.size - self._checked >= CHECK_EVERY_BYTES:
+            self._checked = self.size
+            self._demand_space()
         try:
             self._file.write(chunk)
         except OSError as error:
             raise _explain(error) from error
+
+    def _demand_space(self) -> None:
+        """The database lies on the same disk: uploads stop while it still has room to write."""
+        if shutil.disk_usage(self._folder.root).free < MIN_FREE_BYTES:
+            raise StorageError("the disk of the service is full; free some space and upload again")
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from audit.errors import AuditError, RequestError
@@ -20,10 +20,14 @@ def canonical_bytes(value: Any) -> bytes:
     """
     import rfc8785  # not at the top: offline verification hashes given bytes and never needs it
 
+    if measure_depth(value) > MAX_JSON_DEPTH:
+        raise RequestError(f"cannot be written as canonical JSON: nested deeper than {MAX_JSON_DEPTH} levels")
     try:
         return rfc8785.dumps(value)
     except rfc8785.CanonicalizationError as error:
         raise RequestError(f"cannot be written as canonical JSON: {error}") from error
+    except UnicodeEncodeError as error:
+        raise RequestError("cannot be written as canonical JSON: a name holds half of a surrogate pair") from error
 
 
 def parse_json(
@@ -36,7 +40,7 @@ def parse_json(
         value = json.loads(data.decode("utf-8"), object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except (UnicodeDecodeError, ValueError, RecursionError) as problem:
         raise error(f"{what} is not valid JSON: {problem}") from problem
-    if _depth(value) > MAX_JSON_DEPTH:
+    if measure_depth(value) > MAX_JSON_DEPTH:
         raise error(f"{what} is nested deeper than {MAX_JSON_DEPTH} levels")
     return value
 
@@ -52,7 +56,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _depth(value: Any) -> int:
+def measure_depth(value: Any) -> int:
     """Nesting depth of a parsed JSON value, without recursion."""
     deepest, stack = 0, [(value, 1)]
     while stack:
@@ -60,6 +64,6 @@ def _depth(value: Any) -> int:
         deepest = max(deepest, depth)
         if depth > MAX_JSON_DEPTH:
             return depth
-        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        children = item.values() if isinstance(item, Mapping) else item if isinstance(item, list | tuple) else ()
         stack.extend((child, depth + 1) for child in children)
     return deepest

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from audit.canonical import canonical_bytes, parse_json
-from audit.dsse import IN_TOTO_TYPE, Signer, sign_envelope
+from audit.dsse import IN_TOTO_TYPE, Signer, read_envelope, sign_envelope
 from audit.errors import ReportError, RequestError
 from audit.evidence import MAX_FILES, MAX_TOTAL_BYTES, FileRef, Manifest, check_manifest, parse_file_name, parse_manifest
 from audit.registry import Outcome
@@ -128,6 +128,16 @@ def parse_statement(payload: bytes) -> dict[str, Any]:
             raise ReportError("predicate.evidence must hold objects with name, sha256 and size")
     if not isinstance(predicate["service"].get("publicKey"), str):
         raise ReportError("predicate.service.publicKey is missing")
+    return statement
+
+
+def read_statement(files: Mapping[str, bytes], audit_id: str) -> dict[str, Any]:
+    """The statement of a fetched report, its signature not yet verified. Raises AuditError when it is about another audit."""
+    if ENVELOPE_NAME not in files:
+        raise ReportError(f"the report holds no {ENVELOPE_NAME}")
+    statement = parse_statement(read_envelope(files[ENVELOPE_NAME])[0])
+    if statement["predicate"]["audit"] != audit_id:
+        raise ReportError("the service sent the report of another audit")
     return statement
 
 

@@ -13,13 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from audit.canonical import canonical_bytes, parse_json
+from audit.canonical import MAX_JSON_DEPTH, canonical_bytes, measure_depth, parse_json
 from audit.errors import RequestError
 
 FORMAT = "assay-request/1"
 NONCE_BYTES = 32
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 MAX_NAME_CHARS = 63
+AUDIT_ID_CHARS = 32
+# A report holds the request some levels down, and is read with MAX_JSON_DEPTH.
+MAX_REQUEST_DEPTH = MAX_JSON_DEPTH - 8
 # Seconds a provider's agent may hold a request without renewing its claim.
 MIN_LEASE_S, MAX_LEASE_S = 2, 3600
 
@@ -85,6 +88,8 @@ def parse_request(document: bytes | Mapping[str, Any]) -> AuditRequest:
     data = parse_json(document, "the request", max_bytes=MAX_REQUEST_BYTES) if isinstance(document, bytes) else document
     if not isinstance(data, Mapping):
         raise RequestError("a request must be a JSON object")
+    if measure_depth(data) > MAX_REQUEST_DEPTH:
+        raise RequestError(f"the request is nested deeper than {MAX_REQUEST_DEPTH} levels")
     unknown, absent = sorted(set(data) - set(_FIELDS)), [name for name in _FIELDS if name not in data]
     if unknown:
         raise RequestError(f"the request has unknown members: {', '.join(map(str, unknown))[:200]}")
@@ -105,6 +110,11 @@ def parse_request(document: bytes | Mapping[str, Any]) -> AuditRequest:
     if len(request.to_bytes()) > MAX_REQUEST_BYTES:
         raise RequestError(f"a request has at most {MAX_REQUEST_BYTES} bytes")
     return request
+
+
+def audit_id_of(request: AuditRequest) -> str:
+    """The id of the audit of a request: a prefix of its digest, 128 bits."""
+    return request.sha256[:AUDIT_ID_CHARS]
 
 
 def parse_subject(value: Any) -> Subject:

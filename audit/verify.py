@@ -34,10 +34,9 @@ from audit.reports import (
     parse_evidence,
     parse_statement,
 )
-from audit.requests import AuditRequest, parse_request
+from audit.requests import AuditRequest, audit_id_of, parse_request
 from audit.signing import PublicKey
 
-AUDIT_ID_CHARS = 32
 MAX_STRAYS, MAX_STRAY_CHARS = 8, 60
 UNPINNED = (
     "the signer was not pinned: the report is signed by the key it names itself; give the service's public key to know who signed"
@@ -179,7 +178,7 @@ def _check_request(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> 
         raise _Refusal("4 request", "the statement describes another request")
     if statement["subject"] != [request.subject.to_json()]:
         raise _Refusal("4 request", "the statement is about another subject than the request")
-    if statement["predicate"]["audit"] != request.sha256[:AUDIT_ID_CHARS]:
+    if statement["predicate"]["audit"] != audit_id_of(request):
         raise _Refusal("4 request", "the statement gives another audit id than the request has")
     return request
 

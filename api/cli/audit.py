@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,9 @@ import typer
 from api.cli.exits import CommandError, Exit, exit_for_verdict
 from api.cli.options import DEFAULT_URL, Json, KeyFile, ProviderName, Url, emit, emit_line, read_api_key, table
 from api.client import ServiceClient
-from audit.requests import Subject, new_request
+from audit.canonical import parse_json
+from audit.errors import RequestError
+from audit.requests import MAX_REQUEST_BYTES, Subject, new_request
 
 audit = typer.Typer(help="Request, list, show, watch and cancel audits.")
 _COLUMNS = ("id", "state", "verdict", "kind", "provider", "auditor", "created_at")
@@ -61,11 +62,11 @@ def _rows_as_params(client: ServiceClient, provider: str, run: str | None, kind:
 
 
 def _read_params(text: str) -> dict[str, Any]:
-    source = Path(text[1:]).read_text() if text.startswith("@") else text
+    source = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode("utf-8", "surrogateescape")
     try:
-        value = json.loads(source)
-    except ValueError as error:
-        raise CommandError(f"--params is not JSON: {error}", Exit.USAGE) from error
+        value = parse_json(source, "--params", max_bytes=MAX_REQUEST_BYTES)
+    except RequestError as error:
+        raise CommandError(str(error), Exit.USAGE) from error
     if not isinstance(value, dict):
         raise CommandError("--params must be a JSON object", Exit.USAGE)
     return value

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from api.cli.exits import CommandError, Exit
+from api.cli.options import shown
 from api.cli.table import COMMANDS, Entry
 from api.errors import ServiceError
 from audit.errors import AuditError, NotFoundError
@@ -131,5 +132,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"assay: {message}", file=sys.stderr)
+    print(f"assay: {shown(message)}", file=sys.stderr)
     sys.exit(int(code))

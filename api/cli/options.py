@@ -37,25 +37,33 @@ DEFAULT_SIGNING_KEY = Path("~/.config/assay/provider.key")
 
 def read_api_key(file: Path | None, *, needed: bool = True) -> str | None:
     """The API key from a file or the environment; never from the command line, which others can see."""
-    key = file.read_text().strip() if file is not None else os.environ.get(KEY_VARIABLE, "").strip()
+    try:
+        key = file.read_text().strip() if file is not None else os.environ.get(KEY_VARIABLE, "").strip()
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is no text file; it must hold one API key", Exit.UNAUTHORISED) from None
     if not key and needed:
         raise CommandError(f"an API key is needed: set {KEY_VARIABLE} or give --api-key-file", Exit.UNAUTHORISED)
     return key or None
 
 
+def shown(text: str) -> str:
+    """Text with its control characters spelled out: much of it was written by strangers, and a terminal obeys."""
+    return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
 def emit(data: Any, as_json: bool, text: str) -> None:
     """Print `data` as JSON, or `text` for people."""
-    print(json.dumps(data, indent=2) if as_json else text, flush=True)
+    print(json.dumps(data, indent=2) if as_json else shown(text), flush=True)
 
 
 def emit_line(data: Any, as_json: bool, text: str) -> None:
     """Like `emit`, one JSON value a line, for streams."""
-    print(json.dumps(data) if as_json else text, flush=True)
+    print(json.dumps(data) if as_json else shown(text), flush=True)
 
 
 def say(message: str) -> None:
     """A message for people, on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print(shown(message), file=sys.stderr, flush=True)
 
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...], empty: str) -> str:

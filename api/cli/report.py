@@ -9,7 +9,8 @@ import typer
 
 from api.cli.options import DEFAULT_URL, Json, Url, emit
 from api.client import ServiceClient
-from audit.reports import unpack_report, write_report
+from audit.rendering import render_text
+from audit.reports import read_statement, unpack_report, write_report
 
 report = typer.Typer()
 
@@ -24,7 +25,9 @@ def report_command(
     """Fetch the signed report of a finished audit, with its evidence."""
     with ServiceClient(url) as client:
         files = unpack_report(client.read_report_archive(audit_id))
+    statement = read_statement(files, audit_id)
     write_report(out, files.items())
-    shown = {"folder": str(out), "files": sorted(files)}
-    text = files.get("report.txt", b"").decode("utf-8", "replace")
-    emit(shown, as_json, f"{text}\n{len(files)} files in {out}\nnext: assay verify {out}")
+    found = {"folder": str(out), "files": sorted(files)}
+    # Rendered here, from what is signed: the text that came along is nobody's word.
+    text = f"{render_text(statement)}\n{len(files)} files in {out}; nothing is verified yet\nnext: assay verify {out}"
+    emit(found, as_json, text)

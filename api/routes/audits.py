@@ -25,6 +25,7 @@ from audit.store.models import Event
 
 router = APIRouter(tags=["audits"])
 EVENT_POLL_S = 0.1
+MAX_NUMBER_CHARS = 18
 
 
 @router.post("/audits", status_code=201)
@@ -35,11 +36,12 @@ def create_audit(
     key: Annotated[str | None, Header(alias="Idempotency-Key")] = None,
 ) -> JSONResponse:
     """Open an audit. With an Idempotency-Key, an equal body replays the first answer and another body is refused."""
+    asked = service.read_request(caller, document)  # before any replay: a key of another role gets no answer
     claimed = _claim(caller.owner, key, document)
     with idempotency.in_progress(claimed) if claimed else nullcontext(), service.store.write() as session:
         if claimed and (before := idempotency.find_answer(session, claimed)):
             return JSONResponse(before.body, before.status, headers={"Idempotent-Replayed": "true"})
-        audit = service.open_audit(session, service.read_request(caller, document))
+        audit = service.open_audit(session, asked)
         body = show_audit(audit)
         if claimed:
             idempotency.store_answer(session, claimed, 201, body)
@@ -95,7 +97,7 @@ async def watch_audit(
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Events as they happen, each once and in order; after a break, from Last-Event-ID on. Ends when the audit has."""
-    after = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
+    after = _parse_event_number(last_event_id)
     while not request.app.state.stopping:
         events, ended = await anyio.to_thread.run_sync(_next_events, runtime, audit.id, audit.seq, after)
         for event in events:
@@ -105,6 +107,12 @@ async def watch_audit(
             return
         if not events:
             await asyncio.sleep(EVENT_POLL_S)
+
+
+def _parse_event_number(text: str | None) -> int:
+    """The number of a Last-Event-ID header; 0 for anything that is none."""
+    known = text is not None and len(text) <= MAX_NUMBER_CHARS and text.isascii() and text.isdigit()
+    return int(text) if known and text else 0
 
 
 def _next_events(runtime: Runtime, audit_id: str, audit_seq: int, after: int) -> tuple[list[Event], bool]:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from audit.errors import ConflictError, ForbiddenError, NotFoundError
 from audit.evidence import Manifest, compute_manifest_digest, manifest_to_json
 from audit.registry import Outcome
-from audit.requests import MAX_LEASE_S, MIN_LEASE_S, AuditRequest
+from audit.requests import AUDIT_ID_CHARS, MAX_LEASE_S, MIN_LEASE_S, AuditRequest, audit_id_of
 from audit.store.engine import for_update, now_ms
 from audit.store.models import Audit, Event
 
@@ -28,12 +28,6 @@ FINAL_STATES = ("done", "cancelled", "failed")
 MAX_ATTEMPTS = 16
 MAX_PAGE = 200
 MAX_EVENTS = 10_000
-_ID_HEX = 32
-
-
-def audit_id_of(request_sha256: str) -> str:
-    """The id of the audit of a request: a prefix of its digest, 128 bits."""
-    return request_sha256[:_ID_HEX]
 
 
 def create_audit(session: Session, request: AuditRequest, published: Manifest) -> Audit:
@@ -43,7 +37,7 @@ def create_audit(session: Session, request: AuditRequest, published: Manifest) -
     if known is not None:
         raise ConflictError(f"this request is already audit {known}; a new request needs a new nonce")
     audit = Audit(
-        id=audit_id_of(digest),
+        id=audit_id_of(request),
         request=request.to_json(),
         request_sha256=digest,
         auditor=request.auditor,
@@ -74,7 +68,7 @@ def _lock(session: Session, audit_id: str) -> Audit:
 def _one(session: Session, statement: Select[Any], audit_id: str) -> Audit:
     audit: Audit | None = session.scalar(statement)
     if audit is None:
-        raise NotFoundError(f"there is no audit {audit_id[:_ID_HEX]}")
+        raise NotFoundError(f"there is no audit {audit_id[:AUDIT_ID_CHARS]}")
     return audit
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, Select, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from audit.errors import ConflictError, StorageError
+from audit.errors import ConflictError, RequestError, StorageError
 
 BUSY_TIMEOUT_MS = 30_000
 _READ_ONLY = "assay_read_only"
@@ -147,6 +147,8 @@ def _explained() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise ConflictError("another request did the same at this moment; look at the result, or try again") from error
+    except DataError as error:
+        raise RequestError("a value in this call is nothing the database can hold or look for") from error
     except (OperationalError, InterfaceError) as error:
         raise StorageError(_explain(error)) from error
     except PoolTimeoutError as error:

@@ -70,7 +70,8 @@ class Commitment(Base):
 
 
 class Run(Base):
-    """A published run. `manifest` lists its public files; the verdict is about exactly that manifest."""
+    """A published run. `manifest` lists its public files; the verdict is about exactly that manifest. `accepted` is the last
+    manifest that was not refused: every later one holds its files unchanged."""
 
     __tablename__ = "runs"
     __table_args__ = (UniqueConstraint("provider", "run_id"),)
@@ -81,6 +82,7 @@ class Run(Base):
     state: Mapped[str] = mapped_column(String(16))
     manifest: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     manifest_sha256: Mapped[str] = mapped_column(String(64))
+    accepted: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
     envelope_sha256: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(String(200))
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
@@ -85,8 +85,9 @@ def list_commitments(session: Session, provider: str | None, before: int | None 
 def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest, envelope_sha256: str) -> tuple[Run, bool]:
     """Take the public files of a run; True when there is something to verify.
 
-    A run grows: a later manifest must hold every file of the earlier one unchanged, unless that one did not verify.
-    Raises ConflictError otherwise: what was published cannot be taken back by publishing again.
+    A run grows: a later manifest must hold every file of the earlier one unchanged. One that did not verify may be
+    replaced, but never what was accepted before it: a broken addition is no way to take a run back. Raises ConflictError
+    otherwise.
     """
     digest, moment = compute_manifest_digest(manifest), now_ms()
     run = session.scalar(for_update(select(Run).where(Run.provider == provider, Run.run_id == run_id)))
@@ -95,8 +96,10 @@ def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest
     if run is None:
         run = Run(provider=provider, run_id=run_id, created_at=moment)
         session.add(run)
-    elif run.state not in ("refuted", "failed"):
-        _check_growth(run, manifest)
+    else:
+        _check_growth(run.accepted or [], manifest)
+        if run.state not in ("refuted", "failed"):
+            _check_growth(run.manifest, manifest)
     run.state, run.manifest, run.manifest_sha256 = "checking", manifest_to_json(manifest), digest
     run.envelope_sha256, run.outcome, run.detail, run.updated_at = envelope_sha256, None, None, moment
     run.job_id = f"run-{provider}-{run_id[:16]}-{digest[:16]}-{moment}"
@@ -105,9 +108,9 @@ def publish_run(session: Session, provider: str, run_id: str, manifest: Manifest
     return run, True
 
 
-def _check_growth(run: Run, manifest: Manifest) -> None:
+def _check_growth(before: Sequence[Mapping[str, Any]], manifest: Manifest) -> None:
     now = {ref.name: ref.sha256 for ref in manifest}
-    for entry in run.manifest:
+    for entry in before:
         if now.get(entry["name"]) != entry["sha256"]:
             raise ConflictError(f"{entry['name']} was published before with other bytes; a published run only grows")
 
@@ -156,6 +159,8 @@ def finish_run(session: Session, provider: str, run_id: str, manifest_sha256: st
     if run is None or run.state != "checking" or run.manifest_sha256 != manifest_sha256:
         return False
     run.state, run.updated_at, run.outcome = _STATE_OF_VERDICT[found.verdict], now_ms(), _to_json(found)
+    if found.verdict != "refuted":
+        run.accepted = run.manifest
     for segment in list_segments(session, run):
         segment.state, segment.detail = _judge_segment(segment.name, found)
     return True
