@@ -220,7 +220,8 @@ def _reader(story: Story, say: Say) -> None:
     files = _read_folder(folder)
     with _timed(story, "verify a report offline"):
         service_key = PrivateKey.load_or_create(Settings(story.out / "service").signing_key).public
-        story.offline = verify_report(files, build_registry(), [service_key])
+        provider_key = PrivateKey.load_or_create(story.out / "run" / "private" / "provider.key").public
+        story.offline = verify_report(files, build_registry(), [service_key], [provider_key])
     say("reader: trying forged copies")
     with _timed(story, "refuse forged copies"):
         for name, forged in _forgeries(files):

@@ -28,6 +28,10 @@ def verify_command(
         list[Path] | None,
         typer.Option("--key", help="Public key file of the service that signed a report; repeat for several."),
     ] = None,
+    provider_key: Annotated[
+        list[Path] | None,
+        typer.Option("--provider-key", help="Public key file of the provider a report is about; repeat for several."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Verify commitments, segments, runs, evidence or reports. Offline: no network, no service.
@@ -44,19 +48,20 @@ def verify_command(
             out = verify_collected(collect(others))
         for path in reports:
             progress(0.5, f"verifying the report {path}")
-            _add_report(out, path if path.is_dir() else path.parent, key or [])
+            _add_report(out, path if path.is_dir() else path.parent, key or [], provider_key or [])
     print(json.dumps(out.to_json(), indent=2) if as_json else "\n".join(out.lines()), flush=True)
     raise typer.Exit(out.exit_code)
 
 
-def _add_report(out: Report, folder: Path, keys: list[Path]) -> None:
+def _add_report(out: Report, folder: Path, keys: list[Path], provider_keys: list[Path]) -> None:
     """Verify one report folder and append its checks; names carry the folder when there are several."""
     from audit.kinds import build_registry
     from audit.reports import read_report
     from audit.signing import load_public_key
     from audit.verify import verify_report
 
-    found = verify_report(read_report(folder), build_registry(), [load_public_key(path) for path in keys])
+    services, providers = ([load_public_key(path) for path in paths] for paths in (keys, provider_keys))
+    found = verify_report(read_report(folder), build_registry(), services, providers)
     prefix = f"{folder.resolve().name}: " if out.checks else ""
     undecided = found.verdict == "inconclusive"
     checks = [Check(prefix + check.id, None if undecided and not check.ok else check.ok, check.detail) for check in found.checks]

@@ -22,9 +22,10 @@ from audit.errors import CancelledError
 from audit.evidence import build_manifest
 from audit.kinds import build_registry
 from audit.provider.folder import RunFolder
+from audit.publications import SignedPublication, sign_publication, sign_registration
 from audit.registry import CheckContext
 from audit.reports import ReportFacts, sign_report, write_report
-from audit.requests import AuditRequest, Subject, new_request
+from audit.requests import AuditRequest, Subject, audit_id_of, new_request
 from audit.signing import PrivateKey
 from zk.verifier.zipapp import build_zipapp
 
@@ -410,16 +411,22 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
+PROVIDER = PrivateKey.generate()
+
+
 @pytest.fixture
 def report(proven: Path, histogram: tuple[AuditRequest, dict[str, bytes]], tmp_path: Path) -> tuple[Path, PrivateKey]:
-    """A signed report folder and the key that signed it."""
+    """A signed report folder and the key that signed it; the provider acme holds `PROVIDER`."""
     request, answer = histogram
     public = proven / "public"
     published = {path.relative_to(public).as_posix(): path.read_bytes() for path in public.rglob("*") if path.is_file()}
+    publication = SignedPublication("acme", request.subject.sha256, build_manifest(published))
+    published["publication.dsse.json"] = sign_publication(publication, PROVIDER)
+    published["registration.dsse.json"] = sign_registration("acme", PROVIDER, PROVIDER.public)
     outcome = build_registry().get(request.kind).check(request, answer, CheckContext(published))
     signer = PrivateKey.generate()
     facts = ReportFacts(
-        "1", request, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", outcome, build_manifest(answer),
+        audit_id_of(request), request, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", outcome, build_manifest(answer),
         build_manifest(published), signer.public.to_text(),
     )  # fmt: skip
     files = {"report.dsse.json": sign_report(facts, signer), "evidence/request.json": request.to_bytes()}
@@ -451,6 +458,9 @@ def test_reports(assay: Assay, report: tuple[Path, PrivateKey], zipapp: Path, tm
     assert not any("not pinned" in sentence for sentence in found["conditions"])
     assert found["reports"][0]["verdict"] == "holds"
     assert assay("verify", folder, "--key", tmp_path / "other.pub") == 3
+    (tmp_path / "acme.pub").write_text(PROVIDER.public.to_text())
+    assert assay("verify", folder, "--provider-key", tmp_path / "acme.pub") == 0 and "whoever holds the key" not in assay.out
+    assert assay("verify", folder, "--provider-key", tmp_path / "other.pub") == 3
     assert assay("verify", folder, "--key", tmp_path / "absent.pub") == 1 and "absent.pub" in assay.err
     done = run_alone(zipapp, folder)
     assert done.returncode == 0 and "signatures need `assay verify`" in done.stdout
