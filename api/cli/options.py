@@ -6,11 +6,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from api.cli.exits import CommandError, Exit
+
+if TYPE_CHECKING:
+    from api.client import ServiceClient
 
 KEY_VARIABLE = "ASSAY_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -27,6 +30,10 @@ KeyFile = Annotated[
     typer.Option("--api-key-file", help=f"File that holds the API key; otherwise {KEY_VARIABLE} is read."),
 ]
 ProviderName = Annotated[str, typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider.")]
+OwnName = Annotated[
+    str | None,
+    typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider; default: the owner of the API key."),
+]
 SigningKey = Annotated[
     Path,
     typer.Option("--key", envvar="ASSAY_PROVIDER_KEY", help="The provider's signing key; made there when absent."),
@@ -49,6 +56,11 @@ def read_api_key(file: Path | None, *, needed: bool = True) -> str | None:
 def shown(text: str) -> str:
     """Text with its control characters spelled out: much of it was written by strangers, and a terminal obeys."""
     return "".join(char if char.isprintable() or char == "\n" else f"\\x{ord(char):02x}" for char in text)
+
+
+def own_name(client: ServiceClient, name: str | None) -> str:
+    """The given provider name, or the owner of the API key."""
+    return name or str(client.whoami()["owner"])
 
 
 def emit(data: Any, as_json: bool, text: str) -> None:

@@ -15,11 +15,12 @@ from api.cli.options import (
     DEFAULT_URL,
     Json,
     KeyFile,
-    ProviderName,
+    OwnName,
     SigningKey,
     Url,
     emit,
     emit_line,
+    own_name,
     read_api_key,
     say,
     table,
@@ -35,7 +36,7 @@ provider = typer.Typer(help="Register a provider key and answer audit requests."
 
 @provider.command("register")
 def register(
-    name: ProviderName,
+    name: OwnName = None,
     key: SigningKey = DEFAULT_SIGNING_KEY,
     url: Url = DEFAULT_URL,
     api_key_file: KeyFile = None,
@@ -44,22 +45,22 @@ def register(
     """Register the provider's name and public key with a service."""
     signer = PrivateKey.load_or_create(key.expanduser())
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        found = register_provider(client, name, signer)
+        found = register_provider(client, own_name(client, name), signer)
     emit(found, as_json, f"{found['name']} {found['public_key']}")
 
 
 @provider.command("work")
-def list_work(name: ProviderName, url: Url = DEFAULT_URL, api_key_file: KeyFile = None, as_json: Json = False) -> None:
+def list_work(name: OwnName = None, url: Url = DEFAULT_URL, api_key_file: KeyFile = None, as_json: Json = False) -> None:
     """List the requests that wait for an answer."""
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        rows = client.list_work(name)
+        rows = client.list_work(own_name(client, name))
     emit(rows, as_json, table(rows, ("id", "kind", "auditor", "created_at"), "nothing is waiting"))
 
 
 @provider.command("answer")
 def answer(
-    name: ProviderName,
-    run: Annotated[list[Path], typer.Option("--run", help="A run folder; repeat for several.")],
+    name: OwnName = None,
+    run: Annotated[list[Path] | None, typer.Option("--run", help="A run folder, default: this one; repeat for several.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Keep polling until interrupted.")] = False,
     lease_s: Annotated[int, typer.Option("--lease", min=MIN_LEASE_S, max=MAX_LEASE_S, help="Seconds a claim lasts.")] = LEASE_S,
     url: Url = DEFAULT_URL,
@@ -72,7 +73,8 @@ def answer(
         emit_line(result.to_json(), as_json, f"{result.audit_id}  {result.kind}  {result.result}  {result.detail}".rstrip())
 
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        agent = Agent(client, name, build_registry(), find_runs(run), lease_s=lease_s, say=say)
+        runs = find_runs(run or [Path()])
+        agent = Agent(client, own_name(client, name), build_registry(), runs, lease_s=lease_s, say=say)
         if watch:
             agent.watch(threading.Event(), report)
             return

@@ -13,10 +13,11 @@ from api.cli.options import (
     DEFAULT_URL,
     Json,
     KeyFile,
-    ProviderName,
+    OwnName,
     SigningKey,
     Url,
     emit,
+    own_name,
     read_api_key,
     say,
 )
@@ -31,7 +32,7 @@ _EXITS = {"verified": Exit.OK, "checking": Exit.OK, "refuted": Exit.REFUTED, "in
 @publish.command()
 def publish_command(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
-    provider: ProviderName,
+    provider: OwnName = None,
     key: SigningKey = DEFAULT_SIGNING_KEY,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the service has verified it.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
@@ -47,9 +48,10 @@ def publish_command(
         return
     signer = PrivateKey.load_or_create(key.expanduser())
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        found = publish_run(client, run, provider, signer, say)
+        name = own_name(client, provider)
+        found = publish_run(client, run, name, signer, say)
         if wait:
             say("waiting for the service to verify it (--no-wait to go on)")
-            found = client.wait_for_run(provider, found["run_id"])
+            found = client.wait_for_run(name, found["run_id"])
     emit(found, as_json, f"run {found['run_id']} is {found['state']}" + (f": {found['detail']}" if found["detail"] else ""))
     raise typer.Exit(_EXITS.get(found["state"], Exit.OPERATIONAL))
