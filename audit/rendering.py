@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from audit.charts import chartable, charts_height, draw_charts
+
 _WORDS = {
     "holds": "HOLDS: the evidence supports what was asked",
     "refuted": "REFUTED: the evidence contradicts what was asked",
@@ -71,11 +73,12 @@ def _line(value: Any) -> str:
 
 
 def render_figure(statement: Mapping[str, Any]) -> str:
-    """An SVG picture of verdict, checks and conditions; no script, no external reference."""
+    """An SVG picture of verdict, checks, conditions and outputs; no script, no external reference."""
     predicate = statement["predicate"]
     checks = predicate["checks"][:MAX_ROWS]
     conditions = predicate["conditions"][:MAX_ROWS]
-    height = _TOP + _ROW * (len(checks) + len(conditions)) + 16
+    charts = chartable(predicate["outputs"])
+    height = _TOP + _ROW * (len(checks) + len(conditions)) + charts_height(charts) + 16
     title = f"{predicate['request'].get('kind')}: {predicate['verdict']}"
     rows = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
@@ -95,6 +98,7 @@ def render_figure(statement: Mapping[str, Any]) -> str:
         rows.append(f'<rect x="{_LEFT}" y="{y - 11}" width="12" height="12" fill="#b26a00"/>')
         rows.append(_text(_LEFT + 20, y, f"condition: {sentence}"))
         y += _ROW
+    rows += draw_charts(charts, {name: escape(_xml(name)[:80]) for name in charts}, _LEFT, y - 11)
     return "\n".join([*rows, "</svg>"]) + "\n"
 
 
