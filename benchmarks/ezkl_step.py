@@ -20,9 +20,9 @@ from benchmarks.training import PACKAGES, Measured, measure
 
 BATCH = 16
 HOW_TO = """EZKL was not measured. To measure it, install it where it cannot disturb this project:
-    python3.11 -m venv /tmp/ezkl-venv
-    /tmp/ezkl-venv/bin/pip install ezkl onnx numpy
-    python -m benchmarks.ezkl_step --ezkl-python /tmp/ezkl-venv/bin/python"""
+    python3.11 -m venv ezkl-venv
+    ezkl-venv/bin/pip install ezkl onnx numpy
+    python -m benchmarks.ezkl_step --ezkl-python ezkl-venv/bin/python"""
 STAGES = ("model", "settings", "srs", "compile", "setup", "witness", "prove", "verify")
 WORKER = ROOT / "benchmarks" / "ezkl_worker.py"
 

@@ -9,7 +9,6 @@ from zk.protocol.bounds import Interval, infer_bounds
 from zk.protocol.errors import VerificationError
 from zk.protocol.ir import Program
 from zk.protocol.params import MAX_LOG_LEAVES, MAX_PUBLIC_ENTRIES, MAX_SAMPLES, padded
-from zk.protocol.programs.dataset import DatasetSpec
 from zk.protocol.programs.spec import TrainingSpec
 from zk.protocol.programs.training import build_training
 from zk.protocol.registration import RANGE_WIDTHS
@@ -24,14 +23,6 @@ class SegmentPlan:
     first_step: int
     n_steps: int
     range_bits: int
-
-
-def dataset_bounds(spec: DatasetSpec) -> dict[str, Interval]:
-    """Intervals that a dataset certificate establishes, by program tensor name."""
-    x, y = 1 << (spec.x_bits - 1), 1 << (spec.y_bits - 1)
-    out: dict[str, Interval] = {"D.X": (-x, x - 1), "D.norm2": (0, spec.features * x * x)}
-    out["D.Y"] = (0, 1) if spec.targets == "onehot" else (-y, y - 1)
-    return out | ({"D.G": (0, 1)} if spec.groups else {})
 
 
 def plan_segments(spec: TrainingSpec, total_steps: int, segment_steps: int, weight_max: int) -> list[SegmentPlan]:
@@ -68,7 +59,7 @@ class _Chain:
 
     def __init__(self, spec: TrainingSpec) -> None:
         self._spec = spec
-        self._known = dataset_bounds(spec.data)
+        self._known = spec.data.bounds()
         self._programs: dict[tuple[int, bool, int], Program] = {}
         self._memory: dict[tuple[int, bool, int], dict[str, Interval]] = {}
 

@@ -52,7 +52,6 @@ class _Compiler:
             raise ProgramError("the program states nothing about committed tensors")
         self._out.batch_rounds = [(self._slot(), self._slot()) for _ in range(self._out.batch_vars)]
         self._out.vr = self._slot()
-        self._constraint()
         return self._out
 
     def _slot(self) -> int:
@@ -66,9 +65,6 @@ class _Compiler:
         if (x, y) not in self._out.products:
             self._out.products.append((x, y))
 
-    def _constraint(self) -> None:
-        self._out.n_constraints += 1
-
     # -- lookups (section 8) -------------------------------------------------------------------------------------
     def _lookup_phase(self) -> None:
         if not self._program.lookups:
@@ -81,14 +77,12 @@ class _Compiler:
             raise LimitError(f"{used} lookup leaves, at most 2^{MAX_LOG_LEAVES}; shorten the segment")
         lookups = LookupSchedule(tables, blocks, depth, used, self._slot(), self._slot())
         self._multiply(lookups.q0, lookups.inverse)
-        self._constraint()
         for j in range(depth):
             rounds = [self._triple() for _ in range(j)]
             ends = (self._slot(), self._slot(), self._slot(), self._slot())
             pl, pr, ql, qr = ends
             for x, y in ((pl, qr), (pr, ql), (ql, qr)):
                 self._multiply(x, y)
-            self._constraint()
             lookups.layers.append((rounds, ends))
         self._out.lookups = lookups
         self._out.lins += _leaf_claims(self._program, lookups)
@@ -152,7 +146,6 @@ class _Compiler:
             if a.slot >= 0 and b.slot >= 0:
                 self._multiply(a.slot, b.slot)
             level.instances.append(Instance(product.name, functional, value, bound, self._n_vars(bound), a, b))
-        self._constraint()
         self._out.levels.append(level)
         for end in list(level.ends):
             self._settle(self._expand(end.tensor, end.functional), Value(((1, end.slot),)), level.splits)

@@ -59,12 +59,6 @@ class ProximityError(VerificationError):
     kind = "proximity"
 
 
-class LinkError(VerificationError):
-    """Proofs that hold one by one do not fit together (records, steps, bounds, registration)."""
-
-    kind = "link"
-
-
 class ProvingError(ZkError):
     """The prover refuses to produce a proof; the message says what to change."""
 

@@ -49,10 +49,6 @@ def k_scale(a: K, s: int) -> K:
     return (a[0] * s % P, a[1] * s % P)
 
 
-def k_from(x: int) -> K:
-    return (x % P, 0)
-
-
 def k_inv(a: K) -> K:
     """1/a. Raises ZeroDivisionError for zero, which no caller may pass from untrusted data."""
     norm = (a[0] * a[0] - NON_RESIDUE * a[1] * a[1]) % P
@@ -60,10 +56,3 @@ def k_inv(a: K) -> K:
         raise ZeroDivisionError("inverse of zero in K")
     inverse = pow(norm, P - 2, P)
     return (a[0] * inverse % P, -a[1] * inverse % P)
-
-
-def k_product(items: list[K]) -> K:
-    out = ONE
-    for item in items:
-        out = k_mul(out, item)
-    return out

@@ -96,7 +96,7 @@ class RawEquality:
 
 @dataclass
 class Program:
-    """A finished program. `order` is idx(t, b) for Gather maps; `statements` keeps equations and lookups interleaved."""
+    """A finished program. `order` is idx(t, b) for Gather maps; `declarations` keeps equations and lookups interleaved."""
 
     sizes: dict[str, int]
     tensors: dict[str, Tensor] = field(default_factory=dict)

@@ -140,7 +140,6 @@ class Schedule:
     vr: int = -1
     n_scalars: int = 0
     products: list[tuple[int, int]] = field(default_factory=list)
-    n_constraints: int = 0
 
     @property
     def n_rows(self) -> int:

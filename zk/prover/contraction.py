@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zk.protocol.errors import ProvingError
-from zk.protocol.field import ONE, K, k_mul
+from zk.protocol.field import ONE, K, P, k_mul
 from zk.protocol.functional import (
     Functional,
     Gather,
@@ -37,6 +37,10 @@ class Contractor:
         self._vectors = vectors
         self._ints: dict[str, Array | None] = dict(stored)
         self._folds: dict[tuple[str, frozenset[tuple[str, Vec]], tuple[str, ...]], Array] = {}
+
+    def learn(self, stored: dict[str, Array]) -> None:
+        """Add stored tensors that became known after the first ones."""
+        self._ints.update(stored)
 
     # -- integers ------------------------------------------------------------------------------------------------
     def integers(self, name: str) -> Array | None:
@@ -169,7 +173,7 @@ class Contractor:
         table = self.fold(term.tensor, {dim: vec for dim, vec in inner.items() if dim in dims}, kept)
         for item in reversed(after):
             table = _running_table(table, kept, item)
-        table = scaled(table, k_mul(scalar, (term.coef % _MODULUS, 0)))
+        table = scaled(table, k_mul(scalar, (term.coef % P, 0)))
         shape = [self._sizes[dim] if dim in kept else 1 for dim in keep]
         return np.broadcast_to(table.reshape(2, *shape), (2, *(self._sizes[dim] for dim in keep)))
 
@@ -213,9 +217,6 @@ class Contractor:
             weights = kernels.outer(weights, self._vectors.dense(closed.get(dim, Ones()), self._sizes[dim]))
         spread = np.ascontiguousarray(np.broadcast_to(weights[:, None, :], table.shape))
         return kernels.k_mul(table, spread)
-
-
-_MODULUS = 2**64 - 2**32 + 1
 
 
 def _align(values: Array, dims: tuple[str, ...], target: tuple[str, ...]) -> Array:

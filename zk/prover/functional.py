@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from zk.protocol.claims.multilinear import eq_index
 from zk.protocol.errors import ProvingError
 from zk.protocol.field import ONE, ZERO, K, P, k_mul
 from zk.protocol.functional import (
@@ -40,14 +41,6 @@ def from_integers(values: Array) -> Array:
     """int64 array as K array with zero second coordinate."""
     out = np.zeros((2, *values.shape), dtype=np.uint64)
     out[0] = kernels.to_field(values)
-    return out
-
-
-def eq_index(point: list[K], index: int) -> K:
-    out = ONE
-    for j, z in enumerate(point):
-        bit = index >> (len(point) - 1 - j) & 1
-        out = k_mul(out, z if bit else ((1 - z[0]) % P, -z[1] % P))
     return out
 
 

@@ -95,13 +95,6 @@ def _encode(coefficients: Array, profile: PadProfile) -> Array:
     return kernels.encode(interleaved, profile.n, 7)
 
 
-@dataclass
-class PadAnswers:
-    ldt: list[K]
-    linear: list[K]
-    quadratic: list[K]
-
-
 def low_degree_answer(tableau: PadTableau, weights: list[K]) -> list[K]:
     """w' = B_ldt + sum r'_i U_i over all other rows."""
     return _sum_rows(tableau.coefficients, [ONE, *weights])

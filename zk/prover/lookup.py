@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from zk.protocol.claims.multilinear import eq_factor
 from zk.protocol.errors import ProvingError, WindowError
-from zk.protocol.field import ONE, ZERO, K, P, k_add, k_inv, k_mul, k_scale, k_sub
+from zk.protocol.field import ONE, ZERO, K, k_add, k_inv, k_mul, k_scale, k_sub
 from zk.protocol.ir import Lookup, Program, multiplicity_name
 from zk.protocol.params import padded
 from zk.protocol.schedule import LEAF_POINT, Block, LookupSchedule
@@ -146,8 +147,7 @@ def _prove_layer(
         masker.send(f"{label}.{i}", slots, (c0, c2, c3))
         r = masker.transcript.challenge_k(f"{label}.{i}", 1)[0]
         claim = next_claim(claim, r, c0, c2, c3)
-        product = k_mul(z[i], r)
-        scale = k_mul(scale, ((1 - z[i][0] - r[0] + 2 * product[0]) % P, (2 * product[1] - z[i][1] - r[1]) % P))
+        scale = k_mul(scale, eq_factor(z[i], r))
         pl, pr = kernels.gkr_fold(pl, n, 0, r), kernels.gkr_fold(pr, n, 0, r)
         ql, qr = kernels.gkr_fold(ql, n, 1, r), kernels.gkr_fold(qr, n, 1, r)
         n >>= 1

@@ -80,8 +80,9 @@ def prove(
     report("windows")
     vectors = Vectors(program)
     contractor = Contractor(program, stored, vectors)
-    stored |= count_multiplicities(program, contractor)
-    contractor = Contractor(program, stored, vectors)
+    multiplicities = count_multiplicities(program, contractor)
+    stored |= multiplicities
+    contractor.learn(multiplicities)
     report("commit")
     session = _commit(st, program, schedule, layout, stored, tableaux)
     transcript = Transcript()

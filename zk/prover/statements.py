@@ -134,8 +134,7 @@ def execute_segment(
 
 def outgoing_bounds(st: Statement, spec: TrainingSpec) -> Intervals:
     """Intervals of W_out that a segment statement establishes, given what it relies on."""
-    given = {f"D.{name}": interval for name, interval in spec.data.intervals().items()}
-    given |= {bound.tensor: (bound.lo, bound.hi) for bound in st.bounds}
+    given = spec.data.bounds() | {bound.tensor: (bound.lo, bound.hi) for bound in st.bounds}
     known = infer_bounds(build_program(st), given)
     return {name: known[f"W_out.{name}"] for name, _ in spec.weight_shapes()}
 

@@ -42,10 +42,6 @@ class Collected:
     n_files: int = 0
     n_bytes: int = 0
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.pairs or self.records or self.registrations or self.descriptions or self.lonely)
-
 
 def collect(paths: list[Path]) -> Collected:
     """Read every path: `.record`, `.stmt` or `.proof` (with its other half beside it), or a folder that holds such files.

@@ -123,10 +123,8 @@ def given_bounds(st: Statement, program: Program) -> dict[str, Interval]:
 
     Their truth is the subject of `Condition`.
     """
-    out: dict[str, Interval] = {}
     spec = required_dataset(st)
-    if spec is not None:
-        out = {f"D.{name}": interval for name, interval in spec.intervals().items()}
+    out: dict[str, Interval] = spec.bounds() if spec is not None else {}
     names = {item.name for role, _ in st.roles if role not in ("D", "W_out") for item in program.stored(role)}
     for bound in st.bounds:
         if bound.tensor not in names or bound.tensor in out or bound.lo > bound.hi:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zk.frontend.chain import dataset_bounds, plan_segments
+from zk.frontend.chain import plan_segments
 from zk.frontend.config import RunConfig, parse_config
 from zk.frontend.datasets import RawDataset, load_dataset
 from zk.frontend.errors import ConfigError, PlanError
@@ -126,7 +126,7 @@ def test_bounds_hold_from_segment_to_segment():
     config = _config("sklearn:iris", [4, 6, 3], segment_steps=5, epochs=2)
     plan = plan_training(load_dataset("sklearn:iris"), config)
     assert [s.first_step for s in plan.segments] == [0, 5, 10, 15, 20]
-    given = dataset_bounds(plan.spec.data)
+    given = plan.spec.data.bounds()
     incoming: dict[str, tuple[int, int]] = {}
     weights = initial_weights(plan.spec, RUN_SEED)
     for i, segment in enumerate(plan.segments):

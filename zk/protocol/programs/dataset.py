@@ -59,6 +59,10 @@ class DatasetSpec:
             out["G"] = (0, 1)
         return out | {"norm2": (0, self.features * x * x)}
 
+    def bounds(self) -> dict[str, Interval]:
+        """`intervals` by program tensor name."""
+        return {f"D.{name}": interval for name, interval in self.intervals().items()}
+
     def encode(self) -> bytes:
         writer = Writer().u64(self.rows).u32(self.features).u8(self.x_bits).u8(self.x_scale)
         writer.u8(TARGETS.index(self.targets)).u32(self.n_targets).u8(self.y_bits).u8(self.y_scale).u32(self.groups)

@@ -80,10 +80,6 @@ class TrainingSpec:
         return len(self.layers) - 1
 
     @property
-    def batches_per_epoch(self) -> int:
-        return self.rows // self.batch
-
-    @property
     def n_parameters(self) -> int:
         return sum(a * b + b for a, b in zip(self.layers, self.layers[1:], strict=False))
 
