@@ -1,0 +1,1 @@
+"""From an answer to claims: by rules, without a second model, or by asking a model."""
