@@ -14,9 +14,9 @@ from audit.dsse import Signer
 from audit.errors import EvidenceError
 from audit.evidence import MAX_FILES, Manifest, StoredFiles, parse_manifest
 from audit.jobs import JobArgs, JobHandler
-from audit.registry import CheckContext, Outcome, Registry
+from audit.registry import CheckContext, Outcome, Registry, check_runs_on
 from audit.reports import ReportFacts, sign_report
-from audit.requests import AuditRequest, parse_request
+from audit.requests import SERVICE, AuditRequest, parse_request
 from audit.store import audits, runs
 from audit.store.engine import Store, format_ms
 from audit.zk_gate import RunVerdict
@@ -58,7 +58,10 @@ class Checker:
             outcome = self._decide(request, answer, published)
         except EvidenceError as error:
             with self.store.write() as session:
-                audits.refuse_answer(session, audit_id, attempt, str(error)[:500])
+                if request.provider == SERVICE:
+                    audits.fail_run(session, audit_id, f"the service's own evidence did not pass the check: {error}"[:500])
+                else:
+                    audits.refuse_answer(session, audit_id, attempt, str(error)[:500])
             return
         facts = ReportFacts(
             audit_id=audit_id,
@@ -77,6 +80,7 @@ class Checker:
 
     def _decide(self, request: AuditRequest, answer: Manifest, published: Manifest) -> Outcome:
         kind = self.registry.get(request.kind)
+        check_runs_on(kind, request)
         kind.parse_params(request.params)
         context = CheckContext(StoredFiles(published, self.blobs))
         return kind.check(request, StoredFiles(answer, self.blobs), context)

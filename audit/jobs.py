@@ -20,12 +20,20 @@ JobArgs = Mapping[str, Any]
 """JSON values only, and small: digests and ids, never contents."""
 
 
+class WorkerStopping(BaseException):
+    """Raised by a handler that was interrupted because its worker ends: the job stays as it is, and runs again later.
+
+    No Exception, so that nothing on the way takes it for a failure of the job.
+    """
+
+
 @dataclass(frozen=True)
 class JobHandler:
     """What a kind of job does, and what happens when it failed for good.
 
     `run` returns when its result is stored. It raises for trouble that may pass (a full disk, a lost database) and is
-    called again. `give_up(args, reason)` records a failure that did not pass; `reason` is public.
+    called again; long work raises WorkerStopping when its worker ends. `give_up(args, reason)` records a failure that did not
+    pass; `reason` is public.
     """
 
     run: Callable[[JobArgs], None]

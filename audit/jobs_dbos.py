@@ -110,10 +110,19 @@ class JobWorker:
     within PEER_CHECK_S seconds: the dead worker's lock is free, which no living one's is.
     """
 
-    def __init__(self, url: str, name: str, handlers: Mapping[str, JobHandler], locks: Path, concurrency: int = 2) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        handlers: Mapping[str, JobHandler],
+        locks: Path,
+        concurrency: int = 2,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """`stopping` is set when the worker stops; handlers of long work look at it."""
         self._url, self._name, self._handlers = url, parse_name(name, "the worker's name"), handlers
         self._locks, self._concurrency = locks, concurrency
-        self._stop = threading.Event()
+        self._stop = threading.Event() if stopping is None else stopping
         self._lock: IO[str] | None = None
         self._watcher = threading.Thread(target=self._watch_peers, name="assay-peers", daemon=True)
 

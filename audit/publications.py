@@ -15,7 +15,7 @@ from audit.dsse import IN_TOTO_TYPE, Signer, read_envelope, sign_envelope, verif
 from audit.errors import EvidenceError, RequestError, SignatureError
 from audit.evidence import MAX_FILE_BYTES, FileRef, Manifest, manifest_to_json, parse_manifest
 from audit.reports import STATEMENT_TYPE
-from audit.requests import Subject, parse_name, parse_subject
+from audit.requests import SERVICE, Subject, parse_name, parse_subject
 from audit.signing import PublicKey
 
 REGISTRATION_TYPE = "application/vnd.assay.registration+json"
@@ -69,6 +69,8 @@ def _parse_registration(payload: bytes) -> tuple[str, PublicKey]:
         raise RequestError("a registration has exactly format, provider and publicKey")
     if data["format"] != REGISTRATION_FORMAT or not isinstance(data["publicKey"], str):
         raise RequestError(f"a registration has the format {REGISTRATION_FORMAT!r} and a publicKey in base64")
+    if data["provider"] == SERVICE:
+        raise RequestError(f"the provider name {SERVICE!r} is reserved for what a service runs itself; choose another")
     return parse_name(data["provider"], "provider"), PublicKey.from_text(data["publicKey"])
 
 

@@ -1,8 +1,8 @@
 """The registry of audit kinds: the one place a new audit is added to.
 
-A kind has three halves: it reads parameters, it checks evidence (service and offline reader, pure), and it answers
-(on the provider's machine, with the private data). Requests, queue, jobs, reports and the command line know kinds
-only through here.
+A kind has three halves: it reads parameters, it checks evidence (service and offline reader, pure), and it makes evidence: on
+the provider's machine with the private data (`AuditKind.answer`), or in the service's worker with a registered model or key
+(`audit.service_kinds`). Requests, queue, jobs, reports and the command line know kinds only through here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
 
 from audit.errors import RequestError
-from audit.requests import AuditRequest, parse_name
+from audit.requests import SERVICE, AuditRequest, parse_name
 
 Verdict = Literal["holds", "refuted", "inconclusive"]
 VERDICTS: tuple[str, ...] = get_args(Verdict)
@@ -118,6 +118,19 @@ class AuditKind(Protocol):
         a public reason when it cannot; CancelledError soon after `cancelled()` turns True.
         """
         ...
+
+
+def is_run_by_service(kind: AuditKind) -> bool:
+    """Whether the service makes the evidence of a kind itself (`audit.service_kinds`); False for one that providers answer."""
+    return getattr(kind, "runs_on", "provider") == "service"
+
+
+def check_runs_on(kind: AuditKind, request: AuditRequest) -> None:
+    """That a request names the provider `SERVICE` exactly when the service runs its kind. Raises RequestError."""
+    if is_run_by_service(kind) and request.provider != SERVICE:
+        raise RequestError(f"an audit of the kind {kind.name} is run by the service: its provider is {SERVICE!r}")
+    if request.provider == SERVICE and not is_run_by_service(kind):
+        raise RequestError(f"an audit of the kind {kind.name} is answered by a provider, not by the service")
 
 
 class Registry:

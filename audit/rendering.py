@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from audit.charts import chartable, charts_height, draw_charts
+from audit.charts import FIGURE_OUTPUT, chartable, charts_height, draw_charts, draw_panels, read_panels
+from audit.reports import FIGURE_NAME
 
 _WORDS = {
     "holds": "HOLDS: the evidence supports what was asked",
@@ -50,7 +51,7 @@ def render_text(statement: Mapping[str, Any]) -> str:
         lines.append(f"  {number:>3}  {word}  {_line(check.get('id'))}: {_line(check.get('detail'))}")
     lines += ["", "Outputs"]
     outputs = predicate["outputs"]
-    lines += [f"  {_line(name)} = {_line(json.dumps(outputs[name]))}" for name in sorted(outputs)] or ["  none"]
+    lines += [line for name in sorted(outputs) for line in _output(name, outputs[name])] or ["  none"]
     lines += ["", "Conditions: the verdict rests on these"]
     lines += [f"  - {_line(sentence)}" for sentence in predicate["conditions"]] or ["  none"]
     files = predicate["evidence"]
@@ -63,6 +64,17 @@ def render_text(statement: Mapping[str, Any]) -> str:
         "This text is a rendering; report.dsse.json is what is signed. Verify it offline: assay verify <this folder>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _output(name: str, value: Any) -> list[str]:
+    """One line an output; a list of objects has one line each."""
+    if name == FIGURE_OUTPUT:
+        return [f"  {name}: drawn in {FIGURE_NAME}"]
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        lines = [f"    {_line(json.dumps(item))}" for item in value[:MAX_ROWS]]
+        more = [f"    and {len(value) - MAX_ROWS} more"] if len(value) > MAX_ROWS else []
+        return [f"  {_line(name)}:", *lines, *more]
+    return [f"  {_line(name)} = {_line(json.dumps(value))}"]
 
 
 def _line(value: Any) -> str:
@@ -78,12 +90,14 @@ def render_figure(statement: Mapping[str, Any]) -> str:
     checks = predicate["checks"][:MAX_ROWS]
     conditions = predicate["conditions"][:MAX_ROWS]
     charts = chartable(predicate["outputs"])
-    height = _TOP + _ROW * (len(checks) + len(conditions)) + charts_height(charts) + 16
+    panels, panels_width, panels_height = draw_panels(read_panels(predicate["outputs"]))
+    height = _TOP + _ROW * (len(checks) + len(conditions)) + charts_height(charts) + panels_height + 16
+    page = max(_WIDTH, panels_width + 2 * _LEFT)
     title = f"{predicate['request'].get('kind')}: {predicate['verdict']}"
     rows = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
-        f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-label={quoteattr(_xml(title))}>',
-        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{page}" height="{height}" '
+        f'viewBox="0 0 {page} {height}" role="img" aria-label={quoteattr(_xml(title))}>',
+        f'<rect width="{page}" height="{height}" fill="#ffffff"/>',
         f'<text x="{_LEFT}" y="30" font-family="sans-serif" font-size="18" fill="#111111">{escape(_xml(title))}</text>',
         f'<text x="{_LEFT}" y="52" font-family="sans-serif" font-size="12" fill="#555555">'
         f"audit {escape(_xml(predicate['audit']))}</text>",
@@ -99,6 +113,9 @@ def render_figure(statement: Mapping[str, Any]) -> str:
         rows.append(_text(_LEFT + 20, y, f"condition: {sentence}"))
         y += _ROW
     rows += draw_charts(charts, {name: escape(_xml(name)[:80]) for name in charts}, _LEFT, y - 11)
+    if panels:
+        below = y - 11 + charts_height(charts)
+        rows += [f'<g transform="translate({_LEFT} {below})">', *panels, "</g>"]
     return "\n".join([*rows, "</svg>"]) + "\n"
 
 

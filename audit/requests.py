@@ -17,6 +17,8 @@ from audit.canonical import MAX_JSON_DEPTH, canonical_bytes, measure_depth, pars
 from audit.errors import RequestError
 
 FORMAT = "assay-request/1"
+# The provider that requests name when the service makes the evidence itself. Nobody can register it.
+SERVICE = "service"
 NONCE_BYTES = 32
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 MAX_NAME_CHARS = 63

@@ -29,15 +29,19 @@ from audit.publications import (
     read_publication,
     read_registration,
 )
-from audit.registry import Registry
+from audit.registry import Registry, check_runs_on
 from audit.rendering import render_figure, render_text
 from audit.reports import ENVELOPE_NAME, EVIDENCE_FOLDER, FIGURE_NAME, TEXT_NAME, parse_evidence, parse_statement
-from audit.requests import AuditRequest, Subject, parse_digest, parse_name, parse_request
+from audit.requests import SERVICE, AuditRequest, Subject, parse_digest, parse_name, parse_request
+from audit.runners.protocol import CapabilityError
+from audit.running import RUN_AUDIT
+from audit.service_kinds import ServiceKind, as_service_kind
 from audit.signing import PublicKey
-from audit.store import audits, runs
+from audit.store import audits, registrations, runs
 from audit.store.access import Principal
 from audit.store.engine import Store
 from audit.store.models import Audit, Commitment, Provider, Run
+from audit.subjects import check_subject, model_file
 from audit.zk_gate import list_pair_names
 
 
@@ -116,13 +120,35 @@ class AuditService:
         request = parse_request(document)
         if caller.role != "admin" and request.auditor != caller.owner:
             raise ForbiddenError(f"this key speaks for {caller.owner}, not for the auditor {request.auditor}")
-        self.registry.get(request.kind).parse_params(request.params)
+        kind = self.registry.get(request.kind)
+        check_runs_on(kind, request)
+        kind.parse_params(request.params)
         return request
 
     def open_audit(self, session: Session, request: AuditRequest) -> Audit:
         """Add the audit of a request that `read_request` passed, in the caller's transaction."""
+        kind = as_service_kind(self.registry.get(request.kind))
+        if kind is not None:
+            return self._open_own_audit(session, request, kind)
         provider = runs.get_provider(session, request.provider)
         return audits.create_audit(session, request, self._published_files(session, provider, request.subject))
+
+    def _open_own_audit(self, session: Session, request: AuditRequest, kind: ServiceKind) -> Audit:
+        """Add an audit that the service runs itself, and its job. What it uses must be the auditor's to use."""
+        needs = kind.needs(request.params)
+        for commitment in needs.keys:
+            registrations.use_key(session, commitment, request.auditor)
+        published = []
+        for digest, tier in needs.models.items():
+            model = registrations.use_model(session, digest, request.auditor)
+            if (model.tier or 0) < tier:
+                raise CapabilityError(f"the model {model.name} offers tier T{model.tier or 0}; {request.kind} needs T{tier}")
+            published.append(FileRef(model_file(digest), digest, self.blobs.size(digest) or 0))
+        files = tuple(sorted(published))
+        check_subject(request, files, lambda name: self.blobs.read(name.removeprefix("models/").removesuffix(".json")))
+        audit = audits.create_audit(session, request, files)
+        self.jobs.submit(session, RUN_AUDIT, str(audit.job_id), {"audit": audit.id})
+        return audit
 
     def _published_files(self, session: Session, provider: Provider, subject: Subject) -> Manifest:
         """The public files of a subject, with the provider's signatures over them."""
@@ -150,7 +176,7 @@ class AuditService:
             if caller.role != "admin" and row.auditor != caller.owner:
                 raise ForbiddenError("only the auditor who made the request can cancel it")
             audit = audits.cancel_audit(session, audit_id)
-        if audit.job_id is not None:
+        if audit.job_id is not None and audit.provider != SERVICE:  # a run looks at its audit's state and ends by itself
             self.jobs.cancel(audit.job_id)
         return audit
 

@@ -6,7 +6,8 @@ Checks, numbered as they are printed:
     2 statement   payload type and schema
     3 evidence    every listed file is there with its digest, and no other
     4 request     the request is the one whose digest the statement holds; its subject is the statement's
-    5 publication the provider signed exactly the published files, for this subject, with the key it registered
+    5 publication the provider signed exactly the published files, for this subject, with the key it registered; or, where the
+                  service ran the audit itself, the subject is the digest of what the evidence carries
     6 recheck     the kind of audit, run again over the evidence, gives the same outcome
 """
 
@@ -18,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit.dsse import IN_TOTO_TYPE, MAX_ENVELOPE_BYTES, read_envelope, verify_envelope
-from audit.errors import AuditError, ReportError
+from audit.errors import AuditError, ReportError, RequestError
 from audit.evidence import FileRef, Manifest
 from audit.publications import check_published
-from audit.registry import Check, CheckContext, Registry, Verdict
+from audit.registry import Check, CheckContext, Registry, Verdict, check_runs_on
 from audit.rendering import render_figure, render_text
 from audit.reports import (
     ANSWER_FOLDER,
@@ -34,13 +35,15 @@ from audit.reports import (
     parse_evidence,
     parse_statement,
 )
-from audit.requests import AuditRequest, audit_id_of, parse_request
+from audit.requests import SERVICE, AuditRequest, audit_id_of, parse_request
 from audit.signing import PublicKey
+from audit.subjects import check_subject
 
 MAX_STRAYS, MAX_STRAY_CHARS = 8, 60
 UNPINNED = (
     "the signer was not pinned: the report is signed by the key it names itself; give the service's public key to know who signed"
 )
+RUN_BY_SERVICE = "the service ran this audit: what cannot be recomputed from the evidence is the word of the signer"
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,15 @@ def verify_report(
         request = _check_request(statement, files)
         checks.append(Check("4 request", True, f"request {request.sha256[:16]} on {request.subject.name}"))
         # --- 5 publication
-        provider_key = _check_publication(request, manifest, files, providers)
-        checks.append(Check("5 publication", True, f"signed by {request.provider}, key {provider_key.key_id[:16]}"))
+        detail, source = _check_source(request, manifest, files, providers, registry)
+        checks.append(Check("5 publication", True, detail))
     except _Refusal as refusal:
         failed = Check(refusal.check, False, refusal.detail)
         return ReportVerdict("refuted", (*checks, failed), (), {}, None)
     # --- 6 recheck
     predicate = statement["predicate"]
     conditions = [] if accepted else [UNPINNED]
-    if not providers:
-        conditions.append(f"the provider {request.provider} is whoever holds the key {provider_key.to_text()}, registered here")
+    conditions += source
     conditions += predicate["conditions"]
     conditions += _describe_strays(statement, files)
     if request.kind not in registry:
@@ -183,22 +185,43 @@ def _check_request(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> 
     return request
 
 
-def _check_publication(
-    request: AuditRequest, manifest: Manifest, files: Mapping[str, bytes], providers: Sequence[PublicKey]
-) -> PublicKey:
+def _check_source(
+    request: AuditRequest,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    providers: Sequence[PublicKey],
+    registry: Registry,
+) -> tuple[str, list[str]]:
+    """Who stands behind the subject: the detail of check 5, and the conditions that follow from it."""
     folder = EVIDENCE_FOLDER + PUBLISHED_FOLDER
+    try:
+        if request.kind in registry:
+            check_runs_on(registry.get(request.kind), request)
+        if request.provider == SERVICE and providers:
+            raise RequestError(
+                "the service ran this audit itself; no provider signed anything, so no provider key can be demanded"
+            )
+    except AuditError as error:
+        raise _Refusal("5 publication", str(error)) from error
     published = tuple(
         FileRef(ref.name.removeprefix(PUBLISHED_FOLDER), ref.sha256, ref.size)
         for ref in manifest
         if ref.name.startswith(PUBLISHED_FOLDER)
     )
+
+    def read(name: str) -> bytes:
+        return files[folder + name]
+
     try:
-        key = check_published(request.subject, request.provider, published, lambda name: files[folder + name])
+        if request.provider == SERVICE:
+            return check_subject(request, published, read), [RUN_BY_SERVICE]
+        key = check_published(request.subject, request.provider, published, read)
     except AuditError as error:
         raise _Refusal("5 publication", str(error)) from error
     if providers and key not in providers:
         raise _Refusal("5 publication", f"{request.provider} signed with {key.to_text()}, which is not an accepted key")
-    return key
+    known = [] if providers else [f"the provider {request.provider} is whoever holds the key {key.to_text()}, registered here"]
+    return f"signed by {request.provider}, key {key.key_id[:16]}", known
 
 
 def _describe_strays(statement: Mapping[str, Any], files: Mapping[str, bytes]) -> list[str]:

@@ -2,7 +2,8 @@
 
 open -> claimed -> checking -> done
   ^________|___________|          (lease over, evidence refused)
-open, claimed, checking -> cancelled;   checking -> failed
+running -----------> checking -> done          (kinds that the service runs itself)
+open, claimed, running, checking -> cancelled;   running, checking -> failed
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 from audit.errors import ConflictError, ForbiddenError, NotFoundError
 from audit.evidence import Manifest, compute_manifest_digest, manifest_to_json
 from audit.registry import Outcome
-from audit.requests import AUDIT_ID_CHARS, MAX_LEASE_S, MIN_LEASE_S, AuditRequest, audit_id_of
+from audit.requests import AUDIT_ID_CHARS, MAX_LEASE_S, MIN_LEASE_S, SERVICE, AuditRequest, audit_id_of
 from audit.store.engine import for_update, now_ms
 from audit.store.models import Audit, Event
 
@@ -31,7 +32,8 @@ MAX_EVENTS = 10_000
 
 
 def create_audit(session: Session, request: AuditRequest, published: Manifest) -> Audit:
-    """Add an open audit. Raises ConflictError when this very request was made before."""
+    """Add an audit: open for its provider, or running where the service makes the evidence. Raises ConflictError when this very
+    request was made before."""
     digest, moment = request.sha256, now_ms()
     known = session.scalar(select(Audit.id).where(Audit.request_sha256 == digest))
     if known is not None:
@@ -44,7 +46,8 @@ def create_audit(session: Session, request: AuditRequest, published: Manifest) -
         provider=request.provider,
         kind=request.kind,
         published=manifest_to_json(published),
-        state="open",
+        state="open" if request.provider != SERVICE else "running",
+        job_id=None if request.provider != SERVICE else f"run-audit-{audit_id_of(request)}",
         attempt=0,
         last_event=0,
         created_at=moment,
@@ -155,6 +158,36 @@ def submit_answer(session: Session, audit_id: str, token: str, answer: Manifest)
     audit.job_id = f"audit-{audit.id}-{audit.attempt}-{digest[:16]}"
     add_event(session, audit, "evidence_received", {"files": len(answer), "sha256": digest})
     return audit, True
+
+
+def note_progress(session: Session, audit_id: str, progress: dict[str, Any] | None) -> bool:
+    """Note the progress of an audit that the service runs; False when it is not running any more (cancelled, say)."""
+    audit = _lock(session, audit_id)
+    if audit.state != "running":
+        return False
+    if progress is not None and audit.last_event < MAX_EVENTS:
+        add_event(session, audit, "progress", progress)
+    return True
+
+
+def submit_run(session: Session, audit_id: str, answer: Manifest) -> bool:
+    """Take the evidence that the service made itself; False when the audit is not running any more."""
+    audit = _lock(session, audit_id)
+    if audit.state != "running":
+        return False
+    digest = compute_manifest_digest(answer)
+    audit.state, audit.attempt, audit.evidence_at = "checking", 1, now_ms()
+    audit.answer, audit.answer_sha256 = manifest_to_json(answer), digest
+    add_event(session, audit, "evidence_received", {"files": len(answer), "sha256": digest})
+    return True
+
+
+def fail_run(session: Session, audit_id: str, reason: str) -> bool:
+    """The service could not make the evidence of an audit, or it did not pass the check."""
+    audit = _lock(session, audit_id)
+    if audit.state not in ("running", "checking"):
+        return False
+    return _fail(session, audit, reason)
 
 
 def finish_audit(session: Session, audit_id: str, attempt: int, outcome: Outcome, report_sha256: str) -> bool:

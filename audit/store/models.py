@@ -135,6 +135,47 @@ class Audit(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class Model(Base):
+    """A model that audits may run. Its key, if it has one, lies in a file; `digest` is that of its registration document,
+    which exists once the model was probed. `auditors` are the others who may use it; "*" is everybody."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
+
+    seq: Mapped[int] = mapped_column(_Serial, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    owner: Mapped[str] = mapped_column(String(63))
+    name: Mapped[str] = mapped_column(String(63))
+    kind: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(2048))
+    auditors: Mapped[list[str]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str | None] = mapped_column(Text)
+    job_id: Mapped[str] = mapped_column(String(200))
+    tier: Mapped[int | None] = mapped_column(Integer)
+    capabilities: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    attestation: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    digest: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class WatermarkKeyRow(Base):
+    """What may be known of a watermark key; the key itself lies in `file`, below the service's folder of keys."""
+
+    __tablename__ = "watermark_keys"
+
+    seq: Mapped[int] = mapped_column(_Serial, primary_key=True, autoincrement=True)
+    commitment: Mapped[str] = mapped_column(String(64), unique=True)
+    owner: Mapped[str] = mapped_column(String(63))
+    family: Mapped[str] = mapped_column(String(63))
+    public: Mapped[dict[str, Any]] = mapped_column(JSON)
+    hazards: Mapped[list[str]] = mapped_column(JSON)
+    tokenizer: Mapped[str | None] = mapped_column(String(64))
+    auditors: Mapped[list[str]] = mapped_column(JSON)
+    file: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Event(Base):
     """What happened to an audit, numbered 1, 2, 3 ... without gaps; stored before it is sent."""
 

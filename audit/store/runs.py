@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from audit.errors import ConflictError, NotFoundError
 from audit.evidence import Manifest, compute_manifest_digest, manifest_to_json
+from audit.requests import SERVICE
 from audit.store.audits import MAX_PAGE
 from audit.store.engine import for_update, now_ms
 from audit.store.models import Commitment, Provider, Run, Segment
@@ -20,6 +21,8 @@ _STATE_OF_VERDICT = {"holds": "verified", "refuted": "refuted", "inconclusive": 
 
 def add_provider(session: Session, name: str, owner: str, public_key: str, envelope_sha256: str) -> Provider:
     """Register a provider; the same registration again is harmless. Raises ConflictError when the name is taken."""
+    if name == SERVICE:
+        raise ConflictError(f"the provider name {name} is reserved; choose another")
     known = session.scalar(for_update(select(Provider).where(Provider.name == name)))
     if known is not None:
         if known.owner == owner and known.public_key == public_key:
@@ -33,7 +36,7 @@ def add_provider(session: Session, name: str, owner: str, public_key: str, envel
 
 def get_provider(session: Session, name: str) -> Provider:
     """The provider. Raises NotFoundError."""
-    provider = session.scalar(select(Provider).where(Provider.name == name))
+    provider = None if name == SERVICE else session.scalar(select(Provider).where(Provider.name == name))
     if provider is None:
         raise NotFoundError(f"there is no provider {name[:63]}")
     return provider
@@ -41,7 +44,7 @@ def get_provider(session: Session, name: str) -> Provider:
 
 def list_providers(session: Session, before: int | None = None, limit: int = 50) -> Sequence[Provider]:
     """Newest first."""
-    statement = select(Provider).order_by(Provider.seq.desc()).limit(min(limit, MAX_PAGE))
+    statement = select(Provider).where(Provider.name != SERVICE).order_by(Provider.seq.desc()).limit(min(limit, MAX_PAGE))
     return session.scalars(statement if before is None else statement.where(Provider.seq < before)).all()
 
 
