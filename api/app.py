@@ -12,8 +12,9 @@ from fastapi import APIRouter, FastAPI
 from api.body_limit import BodyLimit
 from api.deps import Caller, OpenRuntime
 from api.problems import install_problem_handlers
-from api.routes import audits, blobs, keys, providers, reports, runs, work
+from api.routes import audits, blobs, keys, models, providers, reports, runs, watermark_keys, work
 from api.runtime import Runtime
+from audit.registry import is_run_by_service
 
 _meta = APIRouter(tags=["service"])
 
@@ -21,7 +22,10 @@ _meta = APIRouter(tags=["service"])
 @_meta.get("/service")
 def show_service(runtime: OpenRuntime) -> dict[str, Any]:
     """Who this service is: its public key (pin it), version and the kinds of audit it offers."""
-    kinds = [{"name": kind.name, "title": kind.title} for kind in runtime.service.registry]
+    kinds = [
+        {"name": kind.name, "title": kind.title, "runs_on": "service" if is_run_by_service(kind) else "provider"}
+        for kind in runtime.service.registry
+    ]
     return {"public_key": runtime.checker.public_key, "version": _version(), "kinds": kinds}
 
 
@@ -48,7 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         redoc_url=None,
     )
     app.state.runtime, app.state.stopping = runtime, False
-    for module in (providers, runs, blobs, audits, work, reports, keys):
+    for module in (providers, runs, blobs, audits, work, reports, models, watermark_keys, keys):
         app.include_router(module.router, prefix="/v1")
     app.include_router(_meta, prefix="/v1")
     install_problem_handlers(app)

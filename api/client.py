@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -235,6 +235,43 @@ class ServiceClient:
     def read_report_archive(self, audit_id: str) -> bytes:
         """The report folder as a zip archive."""
         return self._send("GET", f"/reports/{audit_id}/archive").content
+
+    # ------------------------------------------------------------------ models and watermark keys
+
+    def register_model(self, name: str, spec: str, *, api_key: str | None = None, auditors: Sequence[str] = ()) -> dict[str, Any]:
+        """Register a model; its state is `probing`."""
+        body = {"name": name, "spec": spec, "api_key": api_key, "auditors": list(auditors)}
+        return self._object("POST", "/models", json=body)
+
+    def list_models(self) -> list[dict[str, Any]]:
+        """The models this key may use, newest first."""
+        return self._items(self._object("GET", "/models"))
+
+    def wait_for_model(self, model_id: str, poll_s: float = 0.2) -> dict[str, Any]:
+        """A model as soon as its probe has ended."""
+        while (model := self.show_model(model_id))["state"] == "probing":
+            time.sleep(poll_s)
+        return model
+
+    def show_model(self, model_id: str) -> dict[str, Any]:
+        """One model."""
+        return self._object("GET", f"/models/{model_id}")
+
+    def delete_model(self, model_id: str) -> dict[str, Any]:
+        """Forget a model of one's own."""
+        return self._object("DELETE", f"/models/{model_id}")
+
+    def add_watermark_key(self, key: Mapping[str, Any], auditors: Sequence[str] = ()) -> dict[str, Any]:
+        """Hand over the content of a key file."""
+        return self._object("POST", "/watermark-keys", json={"key": dict(key), "auditors": list(auditors)})
+
+    def list_watermark_keys(self) -> list[dict[str, Any]]:
+        """The watermark keys this API key may use, newest first."""
+        return self._items(self._object("GET", "/watermark-keys"))
+
+    def delete_watermark_key(self, commitment: str) -> dict[str, Any]:
+        """Forget a watermark key of one's own."""
+        return self._object("DELETE", f"/watermark-keys/{commitment}")
 
     # ------------------------------------------------------------------ the provider's agent
 

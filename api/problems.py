@@ -38,6 +38,8 @@ _TITLES = {
     "forbidden": "This key may not do that",
     "storage": "The service cannot store or read right now",
     "cancelled": "The audit was cancelled",
+    "runner": "The model cannot be used",
+    "missing-capability": "The model does not offer what this needs",
     "unauthenticated": "A valid API key is needed",
     "too-large": "The body is too large",
     "method-not-allowed": "This resource does not take that method",

@@ -10,10 +10,14 @@ from audit.blobs import BlobFolder
 from audit.checking import Checker, RunVerifier
 from audit.jobs_dbos import DbosEngine, JobWorker, create_job_tables
 from audit.kinds import build_registry
+from audit.registering import Registrations
 from audit.registry import Registry
+from audit.resources import OpenRunner
+from audit.running import ServiceRuns
 from audit.service import AuditService
 from audit.signing import PrivateKey
 from audit.store.engine import Store
+from audit.vault import Vault
 from audit.zk_gate import verify_run_files
 
 
@@ -25,11 +29,15 @@ class Runtime:
     store: Store
     jobs: DbosEngine
     service: AuditService
+    registrations: Registrations
     checker: Checker
+    runs: ServiceRuns
 
     def worker(self, name: str, concurrency: int = 2) -> JobWorker:
         """A worker of this service, not yet started."""
-        return JobWorker(self.store.url, name, self.checker.handlers(), self.settings.locks, concurrency)
+        self.runs.sweep()
+        handlers = {**self.checker.handlers(), **self.runs.handlers()}
+        return JobWorker(self.store.url, name, handlers, self.settings.locks, concurrency, self.runs.stopping)
 
     def close(self) -> None:
         """Give connections back."""
@@ -37,7 +45,12 @@ class Runtime:
         self.store.close()
 
 
-def open_runtime(settings: Settings, registry: Registry | None = None, verify_run: RunVerifier = verify_run_files) -> Runtime:
+def open_runtime(
+    settings: Settings,
+    registry: Registry | None = None,
+    verify_run: RunVerifier = verify_run_files,
+    open_runner: OpenRunner | None = None,
+) -> Runtime:
     """Open a service. Raises AuditError with one clear line when something is missing."""
     store = open_store(settings)
     create_job_tables(store)
@@ -45,10 +58,14 @@ def open_runtime(settings: Settings, registry: Registry | None = None, verify_ru
     blobs = BlobFolder(settings.blobs)
     kinds = build_registry() if registry is None else registry
     jobs = DbosEngine(store.url)
+    vault = Vault(settings.vault)
+    checker = Checker(store, blobs, kinds, key, key.public.to_text(), verify_run)
     return Runtime(
         settings=settings,
         store=store,
         jobs=jobs,
         service=AuditService(store, blobs, kinds, jobs),
-        checker=Checker(store, blobs, kinds, key, key.public.to_text(), verify_run),
+        registrations=Registrations(store, vault, jobs),
+        checker=checker,
+        runs=ServiceRuns(store, blobs, kinds, vault, settings.work, checker, settings.allow_private, open_runner),
     )

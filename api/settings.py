@@ -8,19 +8,21 @@ from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+PRIVATE_VARIABLE = "ASSAY_PRIVATE_ENDPOINTS"
 MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`data` is the service's folder (0700): database, blobs, signing key, locks. `database` overrides its SQLite
-    file."""
+    """`data` is the service's folder (0700): database, blobs, keys, locks. `database` overrides its SQLite file.
+    `private_endpoints` lets models lie at private and loopback addresses."""
 
     data: Path
     database: str | None = None
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     worker: str | None = "serve"
+    private_endpoints: bool = False
 
     @property
     def database_url(self) -> str:
@@ -38,3 +40,16 @@ class Settings:
     @property
     def locks(self) -> Path:
         return self.data / "locks"
+
+    @property
+    def vault(self) -> Path:
+        return self.data / "keys" / "lent"
+
+    @property
+    def work(self) -> Path:
+        return self.data / "work"
+
+    @property
+    def allow_private(self) -> bool:
+        """Whether the operator lets models lie at private addresses."""
+        return self.private_endpoints or os.environ.get(PRIVATE_VARIABLE, "") == "1"

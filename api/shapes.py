@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from audit.running import public_address
+from audit.store.access import Principal
 from audit.store.engine import format_ms
-from audit.store.models import ApiKey, Audit, Commitment, Event, Provider, Run, Segment
+from audit.store.models import ApiKey, Audit, Commitment, Event, Model, Provider, Run, Segment, WatermarkKeyRow
 
 
 def show_provider(provider: Provider) -> dict[str, Any]:
@@ -89,3 +91,41 @@ def show_key(key: ApiKey) -> dict[str, Any]:
         "created_at": format_ms(key.created_at),
         "revoked_at": None if key.revoked_at is None else format_ms(key.revoked_at),
     }
+
+
+def show_model(model: Model, caller: Principal) -> dict[str, Any]:
+    """`auditors`, and where a folder lies, only to those who manage the model."""
+    manages = caller.role == "admin" or caller.owner == model.owner
+    return {
+        "id": model.id,
+        "name": model.name,
+        "owner": model.owner,
+        "kind": model.kind,
+        "address": model.address if manages else public_address(model),
+        "state": model.state,
+        "detail": model.detail,
+        "tier": None if model.tier is None else f"T{model.tier}",
+        "capabilities": model.capabilities,
+        "attestation": model.attestation,
+        "digest": model.digest,
+        "created_at": format_ms(model.created_at),
+        **_lent_to(model, caller),
+    }
+
+
+def show_watermark_key(key: WatermarkKeyRow, caller: Principal) -> dict[str, Any]:
+    """Never the key: what its dialect calls public, its commitment and its hazards."""
+    return {
+        "commitment": key.commitment,
+        "owner": key.owner,
+        "family": key.family,
+        "public": key.public,
+        "hazards": key.hazards,
+        "tokenizer": key.tokenizer,
+        "created_at": format_ms(key.created_at),
+        **_lent_to(key, caller),
+    }
+
+
+def _lent_to(row: Model | WatermarkKeyRow, caller: Principal) -> dict[str, Any]:
+    return {"auditors": row.auditors} if caller.role == "admin" or caller.owner == row.owner else {}

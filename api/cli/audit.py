@@ -8,49 +8,79 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.exits import CommandError, Exit, exit_for_verdict
-from api.cli.options import DEFAULT_URL, Json, KeyFile, ProviderName, Url, emit, emit_line, read_api_key, table
+from api.cli.options import DEFAULT_URL, Json, KeyFile, Url, emit, emit_line, list_by_default, read_api_key, table
+from api.cli.service_request import build_request, read_members
 from api.client import ServiceClient
 from audit.canonical import parse_json
 from audit.errors import RequestError
-from audit.requests import MAX_REQUEST_BYTES, Subject, new_request
+from audit.requests import MAX_REQUEST_BYTES, SERVICE, Subject, new_request
 
 audit = typer.Typer(help="Request, list, show, watch and cancel audits.")
+_NOTHING_NAMED = "name what to audit: --run or --commitment of a provider, --text, --ids, --documents or --model"
 _COLUMNS = ("id", "state", "verdict", "kind", "provider", "auditor", "created_at")
+AskedProvider = Annotated[
+    str | None, typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider that shall answer.")
+]
 AuditId = Annotated[str, typer.Argument(metavar="AUDIT_ID", help="Id of the audit.")]
 
 
 @audit.callback(invoke_without_command=True)
 def bare(context: typer.Context) -> None:
     """Request, list, show, watch and cancel audits. Without a subcommand: list."""
-    if context.invoked_subcommand is None:
-        list_audits()
+    list_by_default(context)
 
 
 @audit.command("request")
 def request_audit(
-    provider: ProviderName,
     kind: Annotated[str, typer.Option("--kind", help="Kind of audit; `assay audit kinds` lists them.")],
+    provider: AskedProvider = None,
     run: Annotated[str | None, typer.Option("--run", help="Id of the published run to audit.")] = None,
     commitment: Annotated[str | None, typer.Option("--commitment", help="Digest of the commitment to audit.")] = None,
     params: Annotated[str, typer.Option("--params", help="Parameters as JSON, or @FILE.")] = "{}",
     rows: Annotated[str | None, typer.Option("--rows", help="Your own labelled rows: CSV, NPZ, Parquet.")] = None,
+    text: Annotated[list[Path] | None, typer.Option("--text", help="Text file to audit; repeat for several.")] = None,
+    ids: Annotated[list[Path] | None, typer.Option("--ids", help="File of token ids to audit; repeat for several.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Registered model to audit, by name, id or digest.")] = None,
+    tokenizer: Annotated[str | None, typer.Option("--tokenizer", help="Registered model whose tokenizer reads texts.")] = None,
+    watermark_key: Annotated[
+        str | None, typer.Option("--watermark-key", help="Commitment, or key file (only its commitment is sent).")
+    ] = None,
+    documents: Annotated[
+        Path | None, typer.Option("--documents", help="JSONL of what the kind reads: outputs with claims, or paragraphs.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option("--certificate", help="Signed certificate of factuality.")] = None,
+    claim: Annotated[str | None, typer.Option("--claim", help="What is claimed of texts: watermarked or unmarked.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the verdict.")] = False,
     url: Url = DEFAULT_URL,
     api_key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a provider for a proof about a run or a commitment."""
-    if (run is None) == (commitment is None):
-        raise CommandError("name what to audit: either --run or --commitment", Exit.USAGE)
-    subject = Subject("run", run) if run is not None else Subject("commitment", commitment or "")
+    """Ask a provider for a proof about a run or a commitment; or have the service itself audit texts or a model."""
+    own = text is not None or ids is not None or model is not None or documents is not None
+    if own and (run is not None or commitment is not None or rows is not None):
+        raise CommandError("--text, --ids, --documents and --model do not go with --run, --commitment and --rows", Exit.USAGE)
+    asked = None if own else _asked_of_provider(provider, run, commitment)
     with ServiceClient(url, read_api_key(api_key_file)) as client:
-        found = _read_params(params) if rows is None else _rows_as_params(client, provider, run, kind, rows)
-        request = new_request(client.whoami()["owner"], provider, subject, kind, found)
+        if asked is None:
+            whom, given = SERVICE, {**_read_params(params), **read_members(documents, certificate)}
+            subject, found = build_request(client, given, text or [], ids or [], model, tokenizer, watermark_key, claim)
+        else:
+            whom, subject = asked
+            found = _read_params(params) if rows is None else _rows_as_params(client, whom, run, kind, rows)
+        request = new_request(client.whoami()["owner"], whom, subject, kind, found)
         made = client.create_audit(request)
         if not watch:
             emit(made, as_json, f"{made['id']}\nnext: assay audit watch {made['id']} --url {url}")
             return
         _follow(client, made["id"], as_json)
+
+
+def _asked_of_provider(provider: str | None, run: str | None, commitment: str | None) -> tuple[str, Subject]:
+    if (run is None) == (commitment is None):
+        raise CommandError(_NOTHING_NAMED, Exit.USAGE)
+    if provider is None:
+        raise CommandError("name the provider with --provider", Exit.USAGE)
+    return provider, Subject("run", run) if run is not None else Subject("commitment", commitment or "")
 
 
 def _rows_as_params(client: ServiceClient, provider: str, run: str | None, kind: str, rows: str) -> dict[str, Any]:
@@ -92,7 +122,7 @@ def list_kinds(url: Url = DEFAULT_URL, as_json: Json = False) -> None:
     """List the kinds of audit the service offers."""
     with ServiceClient(url) as client:
         rows = client.show_service()["kinds"]
-    emit(rows, as_json, table(rows, ("name", "title"), "this service offers no kind of audit"))
+    emit(rows, as_json, table(rows, ("name", "runs_on", "title"), "this service offers no kind of audit"))
 
 
 @audit.command("show")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -17,6 +18,8 @@ from audit.errors import AuditError, NotFoundError
 
 _EXIT_OF_STATUS = {401: Exit.UNAUTHORISED, 403: Exit.UNAUTHORISED, 404: Exit.NOT_FOUND}
 
+_TRACEBACKS = "ASSAY_TRACEBACKS"
+
 # Groups that a base installation may lack, and the module whose absence says so.
 _GROUP_OF_MODULE = {
     "numba": "prove",
@@ -25,6 +28,12 @@ _GROUP_OF_MODULE = {
     "pyarrow": "prove",
     "torch": "models",
     "safetensors": "models",
+    "transformers": "models",
+    "tokenizers": "models",
+    "phonenumbers": "privacy",
+    "stdnum": "privacy",
+    "trl": "training",
+    "datasets": "training",
     "fastapi": "server",
     "uvicorn": "server",
     "sqlalchemy": "server",
@@ -129,6 +138,11 @@ def main(argv: list[str] | None = None) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}", Exit.OPERATIONAL)
+    except Exception as error:
+        if os.environ.get(_TRACEBACKS):
+            raise
+        # Its text may quote what was given, secrets included; its kind does not.
+        _fail(f"internal error ({type(error).__name__}); a defect of assay. {_TRACEBACKS}=1 shows where", Exit.OPERATIONAL)
 
 
 def _fail(message: str, code: int) -> NoReturn:

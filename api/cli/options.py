@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from api.cli.exits import CommandError, Exit
 
@@ -25,11 +26,14 @@ Database = Annotated[
     str | None,
     typer.Option("--database", envvar="ASSAY_DATABASE", help="postgresql://... or sqlite:///...; default: a file in --data."),
 ]
+PrivateEndpoints = Annotated[
+    bool,
+    typer.Option("--private-endpoints", help="Let registered models lie at private and loopback addresses."),
+]
 KeyFile = Annotated[
     Path | None,
     typer.Option("--api-key-file", help=f"File that holds the API key; otherwise {KEY_VARIABLE} is read."),
 ]
-ProviderName = Annotated[str, typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider.")]
 OwnName = Annotated[
     str | None,
     typer.Option("--provider", envvar="ASSAY_PROVIDER", help="Name of the provider; default: the owner of the API key."),
@@ -51,6 +55,15 @@ def read_api_key(file: Path | None, *, needed: bool = True) -> str | None:
     if not key and needed:
         raise CommandError(f"an API key is needed: set {KEY_VARIABLE} or give --api-key-file", Exit.UNAUTHORISED)
     return key or None
+
+
+def list_by_default(context: typer.Context) -> None:
+    """What a bare noun does: its `list`, with what the environment says about options."""
+    group = context.command
+    if context.invoked_subcommand is None and isinstance(group, typer.core.TyperGroup):
+        command = group.get_command(context, "list")
+        if command is not None:
+            command.main([], prog_name=f"{context.command_path} list", standalone_mode=False)
 
 
 def shown(text: str) -> str:

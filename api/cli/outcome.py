@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 from api.cli.exits import CommandError, Exit
 from audit.errors import AuditError
+from conformal.errors import ConformalError
+from privacy.errors import PrivacyError
+from watermark.errors import WatermarkError
 from zk.frontend.errors import FrontendError
 from zk.protocol.errors import ZkError
 
@@ -19,15 +22,19 @@ _REMEDIES = {
 }
 
 
+_TRAINING_MEMORY = "not enough memory; make training.segment_steps smaller (assay estimate shows what a run needs)"
+
+
 @contextmanager
-def clear_errors(resumes: bool = False) -> Iterator[None]:
-    """Turn every expected failure into a `CommandError`. `resumes`: running the same command again continues."""
+def clear_errors(resumes: bool = False, memory: str = _TRAINING_MEMORY) -> Iterator[None]:
+    """Turn every expected failure into a `CommandError`. `resumes`: running the same command again continues; `memory`: what
+    to say when there is too little of it."""
     again = "; nothing is lost, run the same command again to resume" if resumes else ""
     try:
         yield
     except KeyboardInterrupt:
         raise CommandError(f"interrupted{again}", Exit.INTERRUPTED) from None
-    except (ZkError, FrontendError, AuditError) as error:
+    except (ZkError, FrontendError, AuditError, ConformalError, PrivacyError, WatermarkError) as error:
         raise CommandError(str(error)) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -37,6 +44,4 @@ def clear_errors(resumes: bool = False) -> Iterator[None]:
         )
         raise CommandError(f"{where}{error.strerror or error}{advice}") from error
     except MemoryError:
-        raise CommandError(
-            f"not enough memory; make training.segment_steps smaller (assay estimate shows what a run needs){again}"
-        ) from None
+        raise CommandError(f"{memory}{again}") from None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.options import DEFAULT_DATA, Data, Database, Json, emit_line
+from api.cli.options import DEFAULT_DATA, Data, Database, Json, PrivateEndpoints, emit_line
 from api.settings import DEFAULT_HOST, DEFAULT_PORT, Settings
 
 serve = typer.Typer()
@@ -19,6 +19,7 @@ def serve_command(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = DEFAULT_HOST,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = DEFAULT_PORT,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Run jobs in this process too.")] = True,
+    private_endpoints: PrivateEndpoints = False,
     as_json: Json = False,
 ) -> None:
     """Serve the HTTP API until interrupted."""
@@ -28,5 +29,5 @@ def serve_command(
     def announce(launch: dict[str, Any]) -> None:
         emit_line({"event": "launch", **launch}, as_json, f"serving {launch['url']} from {launch['data']}")
 
-    settings = Settings(data, database, host, port, "serve" if worker else None)
+    settings = Settings(data, database, host, port, "serve" if worker else None, private_endpoints)
     run_server(open_runtime(settings), announce)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.cli.options import DEFAULT_DATA, Data, Database, Json, emit_line
+from api.cli.options import DEFAULT_DATA, Data, Database, Json, PrivateEndpoints, emit_line
 from api.settings import Settings
 
 worker = typer.Typer()
@@ -18,6 +18,7 @@ def worker_command(
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=64, help="Jobs at a time.")] = 2,
     data: Data = DEFAULT_DATA,
     database: Database = None,
+    private_endpoints: PrivateEndpoints = False,
     as_json: Json = False,
 ) -> None:
     """Run jobs until interrupted. Any number of workers may share a database and a data folder."""
@@ -27,4 +28,4 @@ def worker_command(
     def announce(launch: dict[str, Any]) -> None:
         emit_line({"event": "launch", **launch}, as_json, f"worker {launch['worker']} on {launch['data']}")
 
-    run_worker(open_runtime(Settings(data, database)), name, concurrency, announce)
+    run_worker(open_runtime(Settings(data, database, private_endpoints=private_endpoints)), name, concurrency, announce)

@@ -1,0 +1,12 @@
+"""`assay privacy`: the group. To add a command, write its module and add a line here; modules import what they need on use."""
+
+from __future__ import annotations
+
+import typer
+
+from api.cli.privacy.dp_bound import dp_bound
+from api.cli.privacy.score_file import test_scores
+
+privacy = typer.Typer(help="Leakage of personal and training data: verdicts with exact error control.", no_args_is_help=True)
+privacy.command("test")(test_scores)
+privacy.command("dp-bound")(dp_bound)
