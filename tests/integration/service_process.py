@@ -15,14 +15,19 @@ from typing import Any
 from api.runtime import open_runtime
 from api.serving import run_worker, serve
 from api.settings import Settings
+from audit.factuality.kinds import kinds as factuality_kinds
 from audit.registry import Check, Registry
+from audit.watermark.kinds import kinds as watermark_kinds
 from audit.zk_gate import RunVerdict, collect_pairs
+from tests.integration.counting_kind import CountingKind
+from tests.integration.folder_runner import open_folder_runner
 from tests.integration.preimage_kind import PreimageKind
 
 
 def build_test_registry() -> Registry:
     registry = Registry()
-    registry.add(PreimageKind())
+    for kind in (PreimageKind(), CountingKind(), *watermark_kinds(), *factuality_kinds()):
+        registry.add(kind)
     return registry
 
 
@@ -47,10 +52,11 @@ def main(arguments: list[str]) -> None:
         port, worker = int(arguments[2]), None if arguments[3] == "-" else arguments[3]
         database = arguments[4] if len(arguments) > 4 else None
         settings = Settings(data, database, port=port, worker=worker)
-        serve(open_runtime(settings, build_test_registry(), verify_test_run), _announce)
+        serve(open_runtime(settings, build_test_registry(), verify_test_run, open_folder_runner), _announce)
     else:
         settings = Settings(data, arguments[3] if len(arguments) > 3 else None)
-        run_worker(open_runtime(settings, build_test_registry(), verify_test_run), arguments[2], 2, _announce)
+        runtime = open_runtime(settings, build_test_registry(), verify_test_run, open_folder_runner)
+        run_worker(runtime, arguments[2], 2, _announce)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import api.cli.main as cli_main
 from api.agent import Agent
 from tests.integration.conftest import ROOT, PublishedRun, ServiceProcesses, write_run
 from tests.integration.service_process import build_test_registry
@@ -100,6 +101,20 @@ def test_errors_are_one_line_and_never_a_traceback(arguments: list[str], tmp_pat
     done = assay(*arguments, key="assay_0.x", cwd=tmp_path)
     assert done.returncode in (1, 2, 4)
     assert done.stdout == "" and "Traceback" not in done.stderr and done.stderr.strip()
+
+
+def test_defects_are_one_line_and_quote_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("a secret")
+
+    monkeypatch.setattr(cli_main, "app", fail)
+    with pytest.raises(SystemExit) as stop:
+        cli_main.main([])
+    err = capsys.readouterr().err
+    assert stop.value.code == 1 and "KeyError" in err and "secret" not in err and len(err.splitlines()) == 1
+    monkeypatch.setenv("ASSAY_TRACEBACKS", "1")
+    with pytest.raises(KeyError):
+        cli_main.main([])
 
 
 def test_keys_are_made_shown_and_revoked(tmp_path: Path) -> None:
