@@ -3,6 +3,9 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.assay-installed
+MODELS := $(VENV)/.assay-models-installed
+# Two workers; a file's tests stay together, so that what its fixtures build is built once.
+PARALLEL := -n 2 --dist loadfile
 FAST := not slow and not guarantee and not data and not postgres
 .DEFAULT_GOAL := help
 .PHONY: demo test check guarantees bench verifier help
@@ -17,23 +20,28 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
+# The group `models` (torch, transformers): the tests want it, the demo does not.
+$(MODELS): $(STAMP) requirements-models.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-models.lock
+	@touch $(MODELS)
+
 demo: $(STAMP)  ## the whole story on scikit-learn's digits, ending in an offline verification
 	$(BIN)/assay demo
 
-test: $(STAMP)  ## every test except the statistical guarantees
-	$(BIN)/pytest -m "not guarantee and not postgres"
+test: $(MODELS)  ## every test except the statistical guarantees
+	$(BIN)/pytest $(PARALLEL) -m "not guarantee and not postgres"
 
 check: $(STAMP)  ## format, lint, types, import contracts and the fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "$(FAST)"
+	$(BIN)/pytest $(PARALLEL) -m "$(FAST)"
 
-guarantees: $(STAMP)  ## the statistical guarantees, over many seeds (slow)
+guarantees: $(MODELS)  ## the statistical guarantees, over many seeds (slow)
 	$(BIN)/pytest -m guarantee
 
-bench: $(STAMP)  ## the measurements of docs/benchmarks.md
+bench: $(MODELS)  ## the measurements of docs/benchmarks.md
 	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \
 	else for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done; fi
 
