@@ -21,3 +21,15 @@ class ScoreError(PrivacyError):
 
 class PlanError(PrivacyError):
     """A level, margin or sample size is out of range, or too small for the number of tests. Names what is needed."""
+
+
+class ModelAccessError(PrivacyError):
+    """The model does not offer what a probe needs, or answered something malformed. Never replaced by a number."""
+
+
+class ProbeCancelledError(PrivacyError):
+    """A probe was cancelled; what it kept so far goes on from there."""
+
+
+class BoundaryError(PrivacyError):
+    """A tokenizer joins the end of the prompt with the beginning of the value in a way that no common boundary repairs."""
