@@ -23,6 +23,10 @@ class NotDecidableError(WatermarkError):
     """The mark cannot be read with this dialect at all (for example lists that were drawn on a GPU)."""
 
 
+class NotFiniteError(WatermarkError):
+    """Scores of a model that are NaN, infinite, or leave no token possible: nothing can be drawn from them."""
+
+
 class AttackError(WatermarkError):
     """An attack or an audit experiment was asked for with settings it cannot run under."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from audit.runners.protocol import Generation, RunnerError, Sampling
+from watermark.errors import NotFiniteError
 
 Detokenize = Callable[[Sequence[int]], str]
 _SPARE_TOKENS = 8  # looked at besides a stop text's own bytes, for special tokens that print nothing
@@ -53,9 +54,10 @@ class Sampler:
         """One token a row. Where tokens are sampled, a mark that can draw them itself does so."""
         draw = getattr(self._mark, "draw", None)
         if draw is not None and self.sampling.temperature > 0:
-            if not math.isfinite(scores.amax(dim=-1).sum().item()):
-                raise RunnerError(_NOT_FINITE)
-            tokens: torch.Tensor = draw(ids, scores)
+            try:
+                tokens: torch.Tensor = draw(ids, scores)
+            except NotFiniteError:
+                raise RunnerError(_NOT_FINITE) from None
             return tokens
         if self._mark is not None:
             scores = self._mark(ids, scores)
@@ -79,6 +81,8 @@ class Sampler:
     def _record(self, chosen: list[int], logits: torch.Tensor) -> None:
         logs = torch.log_softmax(logits, dim=-1)
         picked = logs[torch.arange(len(chosen)), chosen].tolist()
+        if math.isnan(sum(picked)):
+            raise RunnerError(_NOT_FINITE)
         count = min(self.sampling.top_logprobs, logs.shape[-1])
         top = logs.topk(count, dim=-1) if count else None
         for row, token in enumerate(chosen):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from watermark.detectors.green_power import DEFAULT_DELTA
-from watermark.generation.marks import Ints, draw_from, row_generator, softmax_on_cpu
+from watermark.generation.marks import Ints, draw_from, row_generator, softmax_on_cpu, uniform_numbers
 from watermark.kernels.candidates import AnchoredDraw, ColourTable, Proposals, largest, propose
 from watermark.kernels.embedding import Floats, ListTable
 from watermark.kernels.green_list import Bools, Seeds
@@ -54,12 +54,6 @@ def as_array(scores: torch.Tensor) -> npt.NDArray[np.float32]:
 def leave_short(full: Bools, scores: torch.Tensor, marked: torch.Tensor) -> torch.Tensor:
     """The marked scores, but for rows whose context is too short."""
     return marked if full.all() else torch.where(torch.from_numpy(full).to(scores.device)[:, None], marked, scores)
-
-
-def uniform_numbers(generator: np.random.Generator) -> Iterator[float]:
-    """Uniform numbers of one row, without end, drawn for many steps at once."""
-    while True:
-        yield from generator.random(256).tolist()
 
 
 class Uniforms:

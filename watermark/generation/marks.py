@@ -8,14 +8,14 @@ Rows keep their place from call to call; beam search is not supported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from watermark.errors import ConfigError
+from watermark.errors import ConfigError, NotFiniteError
 from watermark.families import open_scheme
 from watermark.kernels.embedding import first_reaching
 from watermark.schemes.green_list import GreenListScheme
@@ -86,7 +86,10 @@ class Processor:
         return self.writer.step(self._rows, *self._look(input_ids, scores), scores)
 
     def draw(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """The next token of every row (n), drawn from what the call would return: instead of a call, where tokens are sampled."""
+        """The next token of every row (n), drawn from what the call would return: instead of a call, where tokens are sampled.
+
+        Raises NotFiniteError.
+        """
         return torch.from_numpy(self.writer.draw(self._rows, *self._look(input_ids, scores), scores)).to(scores.device)
 
     def _look(self, input_ids: torch.Tensor, scores: torch.Tensor) -> tuple[Ints, Ints]:
@@ -99,7 +102,7 @@ class Processor:
         first = max(0 if self.writer.reads_prompt else self.prompt_length, length - width)
         contexts = np.full((count, width), NO_TOKEN, dtype=np.int64)
         if first < length:
-            contexts[:, width - (length - first) :] = input_ids[:, first:].cpu().numpy()
+            contexts[:, width - (length - first) :] = input_ids.numpy(force=True)[:, first:]
         return contexts, np.full(count, length - self.prompt_length)
 
 
@@ -143,8 +146,11 @@ def only(scores: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def softmax_on_cpu(scores: torch.Tensor) -> npt.NDArray[np.float32]:
-    """The probabilities of scores, as an array of their own."""
-    return np.asarray(torch.softmax(scores.detach(), dim=1, dtype=torch.float32).cpu().numpy())
+    """The probabilities of scores, as an array of their own. Raises NotFiniteError where there are none."""
+    found: npt.NDArray[np.float32] = torch.softmax(scores, dim=1, dtype=torch.float32).numpy(force=True)
+    if np.isnan(found[:, 0]).any():
+        raise NotFiniteError("the scores are not finite numbers, or leave no token possible")
+    return found
 
 
 def draw_from(scores: torch.Tensor, uniform: npt.NDArray[np.float64]) -> Ints:
@@ -156,3 +162,9 @@ def draw_from(scores: torch.Tensor, uniform: npt.NDArray[np.float64]) -> Ints:
 def row_generator(seed: int, purpose: int) -> np.random.Generator:
     """A generator of one row; purposes keep uses of one seed apart."""
     return np.random.default_rng([seed & ((1 << 64) - 1), purpose])
+
+
+def uniform_numbers(generator: np.random.Generator) -> Iterator[float]:
+    """Uniform numbers of one row, without end, drawn for many steps at once."""
+    while True:
+        yield from generator.random(256).tolist()

@@ -9,24 +9,25 @@ table[(v a^2 + c a^2 + (k + 1) a + 1) mod N]. Let U[j] = table[j a^2 mod N]; the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from watermark.errors import ConfigError
-from watermark.generation.marks import Ints, row_generator, softmax_on_cpu
+from watermark.generation.marks import Ints, row_generator, softmax_on_cpu, uniform_numbers
 from watermark.kernels.embedding import Floats, first_reaching
-from watermark.kernels.tournament import play
-from watermark.schemes.synthid import MULTIPLIER, SynthIDScheme, UInts, accumulate
+from watermark.kernels.tournament import find_starts, play
+from watermark.primitives.synthid_hash import MULTIPLIER
+from watermark.schemes.synthid import SynthIDScheme
 
 
 @dataclass
 class TournamentRow:
     """In which step of its text each context was met last (the reference's history begins with zeros), and its own draws."""
 
-    draws: np.random.Generator
+    draws: Iterator[float]
     met: dict[int, int] = field(default_factory=lambda: {0: 0})
     steps: int = 0
 
@@ -49,11 +50,11 @@ class TournamentWriter:
         inverse = pow(multiplier, -1, size) if size > 1 else 0
         order = np.arange(size, dtype=np.uint64) * np.uint64(multiplier * multiplier % size) % np.uint64(size)
         self._in_order = scheme.table[order.astype(np.int64)]
-        self._table = np.zeros(0, dtype=np.uint8)
+        self._table, self._order = np.zeros(0, dtype=np.uint8), np.zeros(0, dtype=np.int64)
         self._shifts = np.array([((key + 1) * inverse + inverse * inverse) % size for key in config.keys], dtype=np.int64)
 
     def start(self, seed: int) -> TournamentRow:
-        return TournamentRow(row_generator(seed, 1))
+        return TournamentRow(uniform_numbers(row_generator(seed, 1)))
 
     def step(self, rows: Sequence[TournamentRow], contexts: Ints, written: Ints, scores: torch.Tensor) -> torch.Tensor:
         probabilities = softmax_on_cpu(scores)
@@ -68,38 +69,35 @@ class TournamentWriter:
         probabilities = softmax_on_cpu(scores)
         self._play(rows, contexts, written, probabilities)
         # the layers keep the sum up to rounding; a target above it falls on the last token
-        targets = np.array([1 - row.draws.random() for row in rows])
-        return first_reaching(probabilities, np.arange(probabilities.shape[1]), targets)
+        if len(self._order) != probabilities.shape[1]:
+            self._order = np.arange(probabilities.shape[1])
+        return first_reaching(probabilities, self._order, np.array([1 - next(row.draws) for row in rows]))
 
     def _play(self, rows: Sequence[TournamentRow], contexts: Ints, written: Ints, probabilities: Floats) -> list[int]:
         """Replace the probabilities of the marked rows, and say which those are."""
-        hashed = self._hash(contexts)
-        keyed = [i for i, row in enumerate(rows) if self._is_marked(row, int(hashed[i]), int(written[i]))]
+        hashed, starts = find_starts(contexts, self._shifts, self._size)
+        keyed = self._marked(rows, hashed.tolist(), written.tolist())
         size = probabilities.shape[1]
         if len(self._table) != self._size + size:
             self._table = np.resize(self._in_order, self._size + size)
-        starts = (hashed[keyed] % np.uint64(self._size)).astype(np.int64)[:, None] + self._shifts
-        starts %= self._size
         if len(keyed) == len(rows):
             play(probabilities, self._table, starts)
             return keyed
         part = probabilities[keyed]
-        play(part, self._table, starts)
+        play(part, self._table, starts[keyed])
         probabilities[keyed] = part
         return keyed
 
-    def _hash(self, contexts: Ints) -> UInts:
-        """The hash of each context; what comes before the text counts as token 0."""
-        state = np.ones(len(contexts), dtype=np.uint64)
-        for column in np.maximum(contexts, 0).astype(np.uint64).T:
-            state = accumulate(state, column)
-        return state
-
-    def _is_marked(self, row: TournamentRow, context: int, written: int) -> bool:
-        """Whether its context was not among the last `context_history_size` ones, and the text has begun where it has to."""
-        if self.config.skip_first_ngram_calls and written < self.width:
-            return False
-        row.steps += 1
-        last = row.met.get(context)
-        row.met[context] = row.steps
-        return last is None or row.steps - last > self.config.context_history_size
+    def _marked(self, rows: Sequence[TournamentRow], hashed: Sequence[int], written: Sequence[int]) -> list[int]:
+        """Rows whose context was not among the last `context_history_size` ones, and whose text has begun where it has to."""
+        history, begins = self.config.context_history_size, self.width if self.config.skip_first_ngram_calls else 0
+        found = []
+        for i, (row, context, count) in enumerate(zip(rows, hashed, written)):
+            if count < begins:
+                continue
+            row.steps += 1
+            last = row.met.get(context)
+            row.met[context] = row.steps
+            if last is None or row.steps - last > history:
+                found.append(i)
+        return found

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from watermark.primitives.synthid_hash import INCREMENT, MULTIPLIER
+
 
 # Sums may be reordered, so that they run in vector registers; nothing else of IEEE arithmetic is given up.
 @njit(cache=True, fastmath={"reassoc", "nsz", "contract"})
@@ -32,3 +34,25 @@ def _play(probabilities: Any, table: Any, starts: Any) -> None:
 def play_numba(probabilities: Any, table: Any, starts: Any) -> None:
     """See `watermark.kernels.tournament.play`."""
     _play(probabilities, table, starts)
+
+
+@njit(cache=True)
+def _find_starts(contexts: Any, shifts: Any, size: Any) -> Any:
+    count, depth = len(contexts), len(shifts)
+    hashed = np.ones(count, dtype=np.uint64)
+    starts = np.empty((count, depth), dtype=np.int64)
+    for row in range(count):
+        state = np.uint64(1)
+        for token in contexts[row]:
+            state = (state + np.uint64(max(token, 0))) * MULTIPLIER + INCREMENT
+        hashed[row] = state
+        first = np.int64(state % np.uint64(size))
+        for layer in range(depth):
+            start = first + shifts[layer]
+            starts[row, layer] = start - size if start >= size else start
+    return hashed, starts
+
+
+def find_starts_numba(contexts: Any, shifts: Any, size: int) -> Any:
+    """See `watermark.kernels.tournament.find_starts`."""
+    return _find_starts(contexts, shifts, size)

@@ -26,22 +26,15 @@ from watermark.detectors.score_spans import find_spans
 from watermark.errors import ConfigError, TokenError
 from watermark.nulls.key_shift import log_tail_over_shifts, scores_of_all_shifts
 from watermark.primitives import mersenne
+from watermark.primitives.synthid_hash import MULTIPLIER, UInts, accumulate
 from watermark.schemes.synthid_config import DEFAULTS, SynthIDConfig, read_config
 
 DIALECT_ID = "synthid-text/transformers@5.23.0"
-MULTIPLIER, INCREMENT = np.uint64(6364136223846793005), np.uint64(1)
 DEFAULT_DEPTH = 30
 MAX_G_VALUES = 1 << 28
 DEFAULT_NGRAM = 5
 # Mean lift of g over 1/2 at depth d (from 0) for tokens of TYPICAL_ENTROPY_NATS: measured on synthetic Gaussian logits.
 _LIFT, _LIFT_DECAY = 0.14, 22.0
-
-UInts = npt.NDArray[np.uint64]
-
-
-def accumulate(state: UInts, data: UInts) -> UInts:
-    """One step of the hash: (state + data) a + 1 modulo 2^64."""
-    return (state + data) * MULTIPLIER + INCREMENT
 
 
 def depth_weights(depth: int) -> npt.NDArray[np.float64]:

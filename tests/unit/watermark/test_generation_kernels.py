@@ -15,7 +15,7 @@ from watermark.kernels.embedding import (
 )
 from watermark.kernels.green_list import contains_plain, green_rows_plain
 from watermark.kernels.philox import uniform_rows, uniform_rows_plain
-from watermark.kernels.tournament import play, play_plain
+from watermark.kernels.tournament import find_starts, find_starts_plain, play, play_plain
 from watermark.primitives.lm_hash import hash_int
 from watermark.primitives.prf import ANCHORED, prf_seeds
 
@@ -38,6 +38,16 @@ def test_tournament_layers() -> None:
     play(fast, table, starts)
     assert np.allclose(plain, fast, atol=1e-6) and np.allclose(fast.sum(axis=1), 1, atol=1e-5)
     assert not np.allclose(fast, probabilities, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 8, 65536])
+def test_tournament_starts(size: int) -> None:
+    rng = np.random.default_rng(size)
+    contexts, shifts = rng.integers(-1, 1 << 40, (5, 4)), rng.integers(0, size, 30)
+    hashed, starts = find_starts(contexts, shifts, size)
+    plain_hashed, plain_starts = find_starts_plain(contexts, shifts, size)
+    assert hashed.dtype == np.uint64 and np.array_equal(hashed, plain_hashed) and len(set(hashed.tolist())) == 5
+    assert np.array_equal(starts, plain_starts) and starts.min() >= 0 and starts.max() < size
 
 
 @pytest.mark.parametrize("count", [1, 2, 41, 200])
