@@ -39,7 +39,7 @@ check: $(STAMP)  ## format, lint, types, import contracts and the fast tests
 	$(BIN)/pytest $(PARALLEL) -m "$(FAST)"
 
 guarantees: $(MODELS)  ## the statistical guarantees, over many seeds (slow)
-	$(BIN)/pytest -m guarantee
+	$(BIN)/pytest $(PARALLEL) --timeout 3600 -m guarantee
 
 bench: $(MODELS)  ## the measurements of docs/benchmarks.md
 	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; \
