@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from api.body_limit import BodyLimit
 from api.deps import Caller, OpenRuntime
 from api.problems import install_problem_handlers
-from api.routes import audits, blobs, keys, models, providers, reports, runs, watermark_keys, work
+from api.routes import audits, blobs, keys, models, privacy_uploads, providers, reports, runs, watermark_keys, work
 from api.runtime import Runtime
 from audit.registry import is_run_by_service
 
@@ -52,7 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         redoc_url=None,
     )
     app.state.runtime, app.state.stopping = runtime, False
-    for module in (providers, runs, blobs, audits, work, reports, models, watermark_keys, keys):
+    for module in (providers, runs, blobs, audits, work, reports, models, watermark_keys, privacy_uploads, keys):
         app.include_router(module.router, prefix="/v1")
     app.include_router(_meta, prefix="/v1")
     install_problem_handlers(app)

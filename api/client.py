@@ -273,6 +273,31 @@ class ServiceClient:
         """Forget a watermark key of one's own."""
         return self._object("DELETE", f"/watermark-keys/{commitment}")
 
+    # ------------------------------------------------------------------ sealed uploads for privacy audits
+
+    def add_openings(self, consent: bytes, openings: bytes, auditors: Sequence[str] = ()) -> dict[str, Any]:
+        """Hand over the values of a consent (both documents as `privacy.consent.new_request` gives them), to be kept sealed."""
+        return self._add_private("/privacy/openings", {"consent": consent, "openings": openings}, auditors)
+
+    def add_records(self, records: bytes, auditors: Sequence[str] = ()) -> dict[str, Any]:
+        """Hand over private records (as `audit.privacy.records.new_records` gives them), to be kept sealed."""
+        return self._add_private("/privacy/records", {"records": records}, auditors)
+
+    def _add_private(self, path: str, documents: Mapping[str, bytes], auditors: Sequence[str]) -> dict[str, Any]:
+        try:
+            body = {name: json.loads(data) for name, data in documents.items()}
+        except (ValueError, RecursionError):
+            raise ServiceError("bad-request", 0, f"{', '.join(documents)}: a document is not valid JSON") from None
+        return self._object("POST", path, json={**body, "auditors": list(auditors)})
+
+    def list_private_uploads(self) -> list[dict[str, Any]]:
+        """Sealed uploads that audits of this key may use, newest first."""
+        return self._items(self._object("GET", "/privacy/uploads"))
+
+    def delete_private_upload(self, digest: str) -> dict[str, Any]:
+        """Take an upload of one's own back."""
+        return self._object("DELETE", f"/privacy/uploads/{digest}")
+
     # ------------------------------------------------------------------ the provider's agent
 
     def list_work(self, provider: str) -> list[dict[str, Any]]:

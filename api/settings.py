@@ -15,7 +15,8 @@ MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
 @dataclass(frozen=True)
 class Settings:
     """`data` is the service's folder (0700): database, blobs, keys, locks. `database` overrides its SQLite file.
-    `private_endpoints` lets models lie at private and loopback addresses."""
+    `private_endpoints` lets models lie at private and loopback addresses. `consent_uses`: how often in 30 days one
+    subject key, or one auditor for one name, may ask about the same type of item of the same model."""
 
     data: Path
     database: str | None = None
@@ -23,6 +24,7 @@ class Settings:
     port: int = DEFAULT_PORT
     worker: str | None = "serve"
     private_endpoints: bool = False
+    consent_uses: int = 3
 
     @property
     def database_url(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from audit.running import public_address
 from audit.store.access import Principal
 from audit.store.engine import format_ms
-from audit.store.models import ApiKey, Audit, Commitment, Event, Model, Provider, Run, Segment, WatermarkKeyRow
+from audit.store.models import ApiKey, Audit, Commitment, Event, Model, Provider, Run, SealedUpload, Segment, WatermarkKeyRow
 
 
 def show_provider(provider: Provider) -> dict[str, Any]:
@@ -127,5 +127,20 @@ def show_watermark_key(key: WatermarkKeyRow, caller: Principal) -> dict[str, Any
     }
 
 
-def _lent_to(row: Model | WatermarkKeyRow, caller: Principal) -> dict[str, Any]:
+def show_upload(upload: SealedUpload, caller: Principal) -> dict[str, Any]:
+    """Never what is in it: commitments, types and length classes, or how many records."""
+    return {
+        "digest": upload.digest,
+        "kind": upload.kind,
+        "owner": upload.owner,
+        **upload.facts,
+        "model_digest": upload.model_digest,
+        "expires_at": format_ms(upload.expires_at),
+        "audit": upload.audit_id,
+        "created_at": format_ms(upload.created_at),
+        **_lent_to(upload, caller),
+    }
+
+
+def _lent_to(row: Model | WatermarkKeyRow | SealedUpload, caller: Principal) -> dict[str, Any]:
     return {"auditors": row.auditors} if caller.role == "admin" or caller.owner == row.owner else {}

@@ -11,7 +11,7 @@ import fcntl
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +32,7 @@ WORKFLOW = "assay.job"
 POLL_S = 0.1
 RETRY_DELAYS_S = (0.5, 2.0, 10.0)
 PEER_CHECK_S = 2.0
+TIDY_S = 60.0
 NAME_TRIES = 10
 
 _log = logging.getLogger("assay.jobs")
@@ -118,12 +119,14 @@ class JobWorker:
         locks: Path,
         concurrency: int = 2,
         stopping: threading.Event | None = None,
+        tidy: Callable[[], None] | None = None,
     ) -> None:
-        """`stopping` is set when the worker stops; handlers of long work look at it."""
+        """`stopping` is set when the worker stops; handlers of long work look at it. `tidy` is called about every TIDY_S."""
         self._url, self._name, self._handlers = url, parse_name(name, "the worker's name"), handlers
         self._locks, self._concurrency = locks, concurrency
         self._stop = threading.Event() if stopping is None else stopping
         self._lock: IO[str] | None = None
+        self._tidy = tidy
         self._watcher = threading.Thread(target=self._watch_peers, name="assay-peers", daemon=True)
 
     def start(self) -> None:
@@ -208,11 +211,15 @@ class JobWorker:
             return False
 
     def _watch_peers(self) -> None:
+        tidied = time.monotonic()
         while not self._stop.wait(PEER_CHECK_S):
             try:
                 self._take_over()
+                if self._tidy is not None and time.monotonic() - tidied >= TIDY_S:
+                    tidied = time.monotonic()
+                    self._tidy()
             except Exception:
-                _log.exception("looking for jobs of dead workers failed; trying again")
+                _log.exception("looking for jobs of dead workers, or tidying up, failed; trying again")
 
     def _take_over(self) -> None:
         """Queue again what dead workers left running."""

@@ -1,4 +1,4 @@
-"""What an audit that the service runs may use: the models and keys its request names, and its auditor may use; nothing else."""
+"""What an audit that the service runs may use: what its request names, and its auditor may use; nothing else."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audit.errors import ForbiddenError, StorageError
+from audit.errors import ForbiddenError, RequestError, StorageError
 from audit.requests import parse_name
 from audit.runners.protocol import RunnerError, Tier
 from audit.runners.requirements import require
 from audit.service_kinds import Needs
-from audit.store import registrations
-from audit.store.engine import Store
+from audit.store import registrations, sealed
+from audit.store.engine import Store, now_ms
 from audit.store.models import Model
 from audit.vault import Vault
 
 if TYPE_CHECKING:
+    from audit.privacy.records import Records
     from audit.runners.protocol import Runner
+    from privacy.consent import Openings
     from watermark.keys import WatermarkKey
 
 ENDPOINT, DIRECTORY, TINY = "endpoint", "directory", "tiny"
@@ -95,6 +97,27 @@ class LentResources:
         if key.commitment != commitment:
             raise StorageError("the file of this watermark key holds another key; upload it again")
         return key
+
+    def open_openings(self, digest: str) -> Openings:
+        """See `audit.service_kinds.Resources`."""
+        from privacy.consent import read_openings
+
+        return read_openings(self._unseal(digest, sealed.OPENINGS, self.needs.openings))
+
+    def open_records(self, commitment: str) -> Records:
+        """See `audit.service_kinds.Resources`."""
+        from audit.privacy.records import read_records
+
+        return read_records(self._unseal(commitment, sealed.RECORDS, self.needs.records))
+
+    def _unseal(self, digest: str, kind: str, named: tuple[str, ...]) -> bytes:
+        if digest not in named:
+            raise ForbiddenError(f"the request does not name these {kind}")
+        with self.store.read() as session:
+            row = sealed.find_upload(session, digest, kind, self.auditor)
+        if row.expires_at <= now_ms():
+            raise RequestError(f"the {kind} {digest[:16]} expired before the audit came to them")
+        return self.vault.unseal(digest)
 
     def keep(self, name: str, make: Callable[[], bytes]) -> bytes:
         """See `audit.service_kinds.Resources`."""

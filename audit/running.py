@@ -25,6 +25,7 @@ from audit.checking import Checker
 from audit.errors import AuditError, CancelledError, NotFoundError, StorageError
 from audit.evidence import build_manifest
 from audit.jobs import JobArgs, JobHandler, WorkerStopping
+from audit.private_uploads import PrivateUploads
 from audit.registry import Registry
 from audit.requests import AuditRequest, parse_request
 from audit.resources import DIRECTORY, LentResources, OpenRunner, open_registered
@@ -59,6 +60,7 @@ class ServiceRuns:
     vault: Vault
     work: Path
     checker: Checker
+    uploads: PrivateUploads
     allow_private: bool = False
     open_runner: OpenRunner | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -71,7 +73,8 @@ class ServiceRuns:
         }
 
     def sweep(self) -> None:
-        """Remove what audits kept that are not running any more: a killed worker may not have come to it."""
+        """Remove what audits kept and used that are not running any more: a killed worker may not have come to it."""
+        self.uploads.sweep()
         for folder in self.work.iterdir() if self.work.is_dir() else ():
             with self.store.read() as session:
                 row = session.scalar(select(Audit).where(Audit.id == folder.name))
@@ -93,6 +96,7 @@ class ServiceRuns:
                 with self.store.write() as session:
                     audits.fail_run(session, audit_id, str(failure)[:MAX_REASON_CHARS])
         shutil.rmtree(self.work / audit_id, ignore_errors=True)
+        self.uploads.remove_of(audit_id)
         self.checker.check_audit({"audit": audit_id, "attempt": 1})  # does nothing unless there is evidence to check
 
     def _make_evidence(self, audit_id: str, request: AuditRequest) -> None:
@@ -144,6 +148,7 @@ class ServiceRuns:
     def _give_up_audit(self, args: JobArgs, reason: str) -> None:
         with self.store.write() as session:
             audits.fail_run(session, str(args["audit"]), reason[:MAX_REASON_CHARS])
+        self.uploads.remove_of(str(args["audit"]))
 
     # ------------------------------------------------------------------ models
 
@@ -209,16 +214,17 @@ class _Cancelled(Exception):
 def _guarded(act: Callable[[], Any], what: str) -> Any:
     """Act, and turn what may go wrong into `_Failure` with a public reason. A full disk or lost database is raised as it is, and
     the job tried again. Of a defect only type and places are logged: its message could hold a key."""
+    from privacy.errors import PrivacyError, ProbeCancelledError
     from watermark.errors import CancelledError as WatermarkCancelledError
     from watermark.errors import WatermarkError
 
     try:
         return act()
-    except (CancelledError, WatermarkCancelledError) as error:
+    except (CancelledError, WatermarkCancelledError, ProbeCancelledError) as error:
         raise _Cancelled("it was stopped") from error
     except StorageError:
         raise
-    except (AuditError, WatermarkError) as error:
+    except (AuditError, WatermarkError, PrivacyError) as error:
         raise _Failure(str(error)) from None
     except MemoryError:
         raise _Failure("the worker has not enough memory for this; ask for less at a time") from None

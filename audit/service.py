@@ -6,7 +6,7 @@ The HTTP layer adds only parsing and status codes; a script or a test can use th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -37,11 +37,11 @@ from audit.runners.protocol import CapabilityError
 from audit.running import RUN_AUDIT
 from audit.service_kinds import ServiceKind, as_service_kind
 from audit.signing import PublicKey
-from audit.store import audits, registrations, runs
+from audit.store import audits, registrations, runs, sealed
 from audit.store.access import Principal
 from audit.store.engine import Store
 from audit.store.models import Audit, Commitment, Provider, Run
-from audit.subjects import check_subject, model_file
+from audit.subjects import MODEL_SUBJECT, check_subject, consented_digest, model_file
 from audit.zk_gate import list_pair_names
 
 
@@ -53,6 +53,7 @@ class AuditService:
     blobs: BlobFolder
     registry: Registry
     jobs: JobEngine
+    limits: sealed.ConsentLimits = field(default_factory=sealed.ConsentLimits)
 
     # ------------------------------------------------------------------ providers, commitments, runs
 
@@ -147,6 +148,8 @@ class AuditService:
         files = tuple(sorted(published))
         check_subject(request, files, lambda name: self.blobs.read(name.removeprefix("models/").removesuffix(".json")))
         audit = audits.create_audit(session, request, files)
+        if needs.openings or needs.records:
+            sealed.use_uploads(session, audit, needs.openings, needs.records, _consented_digest(session, request), self.limits)
         self.jobs.submit(session, RUN_AUDIT, str(audit.job_id), {"audit": audit.id})
         return audit
 
@@ -237,6 +240,14 @@ class AuditService:
         yield FIGURE_NAME, render_figure(statement).encode("utf-8")
         for ref in parse_evidence(statement["predicate"]["evidence"]):
             yield EVIDENCE_FOLDER + ref.name, self.blobs.read(ref.sha256)
+
+
+def _consented_digest(session: Session, request: AuditRequest) -> str | None:
+    """What consents must name: see `audit.subjects.consented_digest`. None where the audit is not about a model."""
+    if request.subject.name != MODEL_SUBJECT:
+        return None
+    model = registrations.use_model(session, request.subject.sha256, request.auditor)
+    return consented_digest(request.subject.sha256, model.attestation or {})
 
 
 def _demand(caller: Principal, role: str) -> None:

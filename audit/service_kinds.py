@@ -11,16 +11,22 @@ from audit.registry import AuditKind, Cancelled, Progress, is_run_by_service
 from audit.requests import AuditRequest
 
 if TYPE_CHECKING:
+    from audit.privacy.records import Records
     from audit.runners.protocol import Runner
+    from privacy.consent import Openings
     from watermark.keys import WatermarkKey
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a service-run audit uses: models by digest, with the tier each must offer, and watermark keys by commitment."""
+    """What a service-run audit uses: models by digest, with the tier each must offer, watermark keys by commitment, and sealed
+    uploads: the openings of consents by the consent's digest, private records by their commitment. An audit uses up what it
+    names of the last two. The consents must be for the model that is the subject of the request."""
 
     models: Mapping[str, int] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    openings: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
 
 
 class Resources(Protocol):
@@ -42,6 +48,14 @@ class Resources(Protocol):
 
     def open_key(self, commitment: str) -> WatermarkKey:
         """A watermark key. What it holds must reach neither evidence nor messages."""
+        ...
+
+    def open_openings(self, digest: str) -> Openings:
+        """The values of a consent by its digest. They must reach neither evidence nor kept parts nor messages."""
+        ...
+
+    def open_records(self, commitment: str) -> Records:
+        """Private records by their commitment. The same holds for them."""
         ...
 
     def keep(self, name: str, make: Callable[[], bytes]) -> bytes:

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from audit.errors import KeyFileError
 
 PUBLIC_KEY_BYTES = 32
 MAX_KEY_FILE_BYTES = 4096
+DERIVED_BYTES = 32
+_DERIVATION = b"assay-derived-key/1\x00"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,11 @@ class PrivateKey:
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature."""
         return self._key.sign(message)
+
+    def derive(self, purpose: bytes) -> bytes:
+        """32 bytes for one purpose, which tell nothing about the key nor about those of another purpose (HKDF-SHA256)."""
+        raw = self._key.private_bytes(serialization.Encoding.Raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
+        return HKDF(hashes.SHA256(), DERIVED_BYTES, salt=None, info=_DERIVATION + purpose).derive(raw)
 
     def save(self, path: Path) -> None:
         """Write PKCS #8 PEM with mode 0600. Raises KeyFileError when the file exists: keys are never overwritten."""

@@ -83,6 +83,13 @@ def check_needed(needed: Mapping[str, int], published: Mapping[str, bytes]) -> d
     return found
 
 
+def consented_digest(digest: str, attestation: Mapping[str, Any]) -> str:
+    """What a consent names as `model_digest`: the digest over the weight files, whatever name they are registered under; for an
+    endpoint, which attests none, the digest of its registration."""
+    found = attestation.get("model_digest")
+    return found if isinstance(found, str) else digest
+
+
 def read_tier(capabilities: Mapping[str, Any]) -> int:
     """The tier in the capabilities of a registration; -1 for none that is known."""
     text = capabilities.get("tier")

@@ -1,7 +1,8 @@
-"""Secrets the service keeps for their owners: watermark keys and the API keys of model endpoints, as files of mode 0600.
+"""Secrets the service keeps for their owners, as files of mode 0600: watermark keys, the API keys of model endpoints, and
+personal values and private records, sealed.
 
 Nothing of them is in the database, in logs or in reports. Whoever can read this folder can forge marks and spend the quota of
-endpoints; the operator's backups of it need the same care as the service's own signing key.
+endpoints; the operator's backups of it need the same care as the service's own signing key, which opens what is sealed.
 """
 
 from __future__ import annotations
@@ -9,23 +10,27 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audit.errors import KeyFileError, RequestError, StorageError
 
 if TYPE_CHECKING:
+    from audit.sealing import Sealer
     from watermark.keys import WatermarkKey
 
 MAX_API_KEY_CHARS = 4096
+SEALED_SUFFIX = ".sealed"
 
 
 class Vault:
-    """The folder of secrets: `watermark/COMMITMENT.json` and `endpoints/MODEL_ID.key`."""
+    """The folder of secrets: `watermark/COMMITMENT.json`, `endpoints/MODEL_ID.key` and `sealed/DIGEST.sealed`."""
 
-    def __init__(self, root: Path) -> None:
-        self._watermark, self._endpoints = root / "watermark", root / "endpoints"
-        for folder in (self._watermark, self._endpoints):
+    def __init__(self, root: Path, sealer: Sealer) -> None:
+        self._watermark, self._endpoints, self._sealed = root / "watermark", root / "endpoints", root / "sealed"
+        self.sealer = sealer
+        for folder in (self._watermark, self._endpoints, self._sealed):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     # ------------------------------------------------------------------ watermark keys
@@ -70,6 +75,40 @@ class Vault:
     def remove_endpoint_key(self, model_id: str) -> None:
         """Forget the API key of an endpoint; again is harmless."""
         (self._endpoints / _checked(f"{model_id}.key")).unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------ sealed uploads
+
+    def seal(self, digest: str, data: bytes) -> None:
+        """Keep an upload sealed; what is written is never clear, not even for a moment. Again replaces it."""
+        _write(self._sealed / _checked(f"{digest}{SEALED_SUFFIX}"), self.sealer.seal(digest, data))
+
+    def unseal(self, digest: str) -> bytes:
+        """The upload of a digest. Raises StorageError."""
+        try:
+            sealed = (self._sealed / _checked(f"{digest}{SEALED_SUFFIX}")).read_bytes()
+        except OSError:
+            raise StorageError("a sealed upload is not here any more; upload it again") from None
+        return self.sealer.open(digest, sealed)
+
+    def remove_sealed(self, digest: str) -> None:
+        """Forget an upload; again is harmless."""
+        (self._sealed / _checked(f"{digest}{SEALED_SUFFIX}")).unlink(missing_ok=True)
+
+    def list_sealed(self) -> list[tuple[str, float]]:
+        """Digest and age in seconds of every sealed upload, and of what a crash left of one (its name is then no digest)."""
+        found, now = [], time.time()
+        for path in self._sealed.iterdir():
+            try:
+                found.append((path.name.removesuffix(SEALED_SUFFIX), now - path.stat().st_mtime))
+            except FileNotFoundError:
+                continue
+        return found
+
+    def remove_stray(self, name: str) -> None:
+        """Remove what `list_sealed` named, whatever it is."""
+        for path in (self._sealed / name, self._sealed / f"{name}{SEALED_SUFFIX}"):
+            if path.parent == self._sealed:
+                path.unlink(missing_ok=True)
 
 
 def _checked(name: str) -> str:

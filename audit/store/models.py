@@ -176,6 +176,49 @@ class WatermarkKeyRow(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class SealedUpload(Base):
+    """What may be known of a sealed upload: `kind` is "openings" (`digest` is the consent's) or "records" (their commitment).
+
+    `facts` is public. `subject`, `nonce` and `model_digest` are the consent's, null for records. `name_tag` is a pseudonym of
+    the name that the values belong to, which only this service can make. `audit_id` is set while an audit uses the upload.
+    """
+
+    __tablename__ = "sealed_uploads"
+
+    seq: Mapped[int] = mapped_column(_Serial, primary_key=True, autoincrement=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    owner: Mapped[str] = mapped_column(String(63))
+    auditors: Mapped[list[str]] = mapped_column(JSON)
+    facts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    subject: Mapped[str | None] = mapped_column(String(64))
+    nonce: Mapped[str | None] = mapped_column(String(64))
+    model_digest: Mapped[str | None] = mapped_column(String(64))
+    name_tag: Mapped[str | None] = mapped_column(String(64))
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    audit_id: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsentUse(Base):
+    """A consent that an audit has used: (subject, nonce) is used once, whatever becomes of the audit."""
+
+    __tablename__ = "consent_uses"
+    __table_args__ = (UniqueConstraint("subject", "nonce"), Index(None, "model_digest", "used_at"))
+
+    seq: Mapped[int] = mapped_column(_Serial, primary_key=True, autoincrement=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    subject: Mapped[str] = mapped_column(String(64))
+    nonce: Mapped[str] = mapped_column(String(64))
+    model_digest: Mapped[str] = mapped_column(String(64))
+    types: Mapped[list[str]] = mapped_column(JSON)
+    name_tag: Mapped[str | None] = mapped_column(String(64))
+    auditor: Mapped[str] = mapped_column(String(63))
+    audit_id: Mapped[str] = mapped_column(String(32))
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    used_at: Mapped[int] = mapped_column(BigInteger)
+
+
 class Event(Base):
     """What happened to an audit, numbered 1, 2, 3 ... without gaps; stored before it is sent."""
 

@@ -18,12 +18,15 @@ from api.cli.options import Json, emit, say
 from api.cli.outcome import clear_errors
 from api.cli.progress import shown_progress
 from api.cli.watermark.key_options import parse_options
+from audit.errors import ForbiddenError
 from watermark.keys import WatermarkKey, load_key
 
 if TYPE_CHECKING:
+    from audit.privacy.records import Records
     from audit.registry import Outcome, Progress
     from audit.requests import AuditRequest
     from audit.runners.protocol import Runner
+    from privacy.consent import Openings
 
 _MEMORY = "not enough memory for this model; choose a smaller one, or fewer texts"
 _LOCAL = "local"
@@ -54,6 +57,12 @@ class _Resources:
 
     def open_key(self, commitment: str) -> WatermarkKey:
         return self.key
+
+    def open_openings(self, digest: str) -> Openings:
+        raise ForbiddenError("an audit of a watermark reads no personal values")
+
+    def open_records(self, commitment: str) -> Records:
+        raise ForbiddenError("an audit of a watermark reads no private records")
 
     def keep(self, name: str, make: Callable[[], bytes]) -> bytes:
         return make()

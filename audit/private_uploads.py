@@ -1,0 +1,179 @@
+"""What callers may do with personal values and private records: hand them over sealed, list what may be known, take them back.
+
+An upload is removed when its audit has ended, however it ended, when it expires, and when its owner takes it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from audit.canonical import parse_json
+from audit.errors import RequestError
+from audit.requests import parse_digest
+from audit.store import registrations, sealed
+from audit.store.access import Principal
+from audit.store.engine import Store, now_ms
+from audit.store.models import SealedUpload
+from audit.store.sealed import OPENINGS, RECORDS, ConsentLimits
+from audit.vault import Vault
+
+if TYPE_CHECKING:
+    from privacy.consent import Consent, Openings
+
+MAX_UPLOAD_BYTES = 4 << 20
+RECORDS_DAYS = 30
+# What a crash left of an upload whose transaction did not come about; younger files may belong to one that is under way.
+STRAY_AGE_S = 600.0
+NAME = "name"
+
+
+@dataclass(frozen=True)
+class PrivateUploads:
+    """The operations on sealed uploads."""
+
+    store: Store
+    vault: Vault
+    limits: ConsentLimits = field(default_factory=ConsentLimits)
+
+    def add_openings(self, caller: Principal, body: bytes) -> SealedUpload:
+        """Take `{"consent", "openings", "auditors"}`: the values must be exactly what was signed, each of the form of its type.
+
+        Raises RequestError, ConflictError; no message holds a value.
+        """
+        content, names = _read_body(body, {"consent", "openings"})
+        consent, openings = _check_openings(content["consent"], content["openings"], datetime.now(UTC))
+        row = SealedUpload(
+            digest=consent.digest,
+            kind=OPENINGS,
+            owner=caller.owner,
+            auditors=names,
+            facts={"items": sealed.public_facts(consent.items)},
+            subject=consent.subject,
+            nonce=consent.nonce,
+            model_digest=consent.model_digest,
+            name_tag=self._name_tag(openings, consent.model_digest),
+            expires_at=int(consent.expires.timestamp() * 1000),
+            created_at=now_ms(),
+        )
+        return self._add(row, _dump(content["openings"]))
+
+    def add_records(self, caller: Principal, body: bytes) -> SealedUpload:
+        """Take `{"records", "auditors"}`. Raises RequestError, ConflictError; no message holds a text."""
+        from audit.privacy.records import read_records
+
+        content, names = _read_body(body, {"records"})
+        data = _dump(content["records"])
+        records = read_records(data)
+        row = SealedUpload(
+            digest=records.commitment,
+            kind=RECORDS,
+            owner=caller.owner,
+            auditors=names,
+            facts={"groups": {name: len(texts) for name, texts in records.groups.items()}},
+            expires_at=now_ms() + RECORDS_DAYS * sealed.DAY_MS,
+            created_at=now_ms(),
+        )
+        return self._add(row, data)
+
+    def _add(self, row: SealedUpload, data: bytes) -> SealedUpload:
+        self.sweep()
+        with self.store.write() as session:
+            kept = sealed.add_upload(session, row)
+            self.vault.seal(row.digest, data)  # before the row counts; what a crash leaves here is swept
+        return kept
+
+    def _name_tag(self, openings: Openings, model_digest: str) -> str | None:
+        """A pseudonym of the name, so that asking about one name can be counted: other spellings of it are not noticed."""
+        from privacy.matching.folding import bare, fold
+
+        names = sorted(" ".join(sorted(bare(fold(value).text).split())) for type_, value in openings.values if type_ == NAME)
+        return self.vault.sealer.pseudonym("\x00".join([model_digest, *names])) if names else None
+
+    def list_uploads(self, caller: Principal) -> Sequence[SealedUpload]:
+        """Every upload the caller may use, newest first; an administrator sees all (not what is in them)."""
+        self.sweep()
+        with self.store.read() as session:
+            return sealed.list_uploads(session, _scope(caller))
+
+    def delete_upload(self, caller: Principal, digest: str) -> None:
+        """Forget an upload of the caller's. An audit that runs on it fails; reports stay."""
+        parse_digest(digest, "the digest of an upload")
+        with self.store.write() as session:
+            sealed.delete_upload(session, digest, _scope(caller))
+        self.vault.remove_sealed(digest)
+
+    def remove_of(self, audit_id: str) -> None:
+        """Remove what an audit used that is not running any more. Harmless for one that is."""
+        with self.store.read() as session:
+            over = [row.digest for row in sealed.list_over(session) if row.audit_id == audit_id]
+        self._remove(over)
+
+    def _remove(self, digests: Sequence[str]) -> None:
+        for digest in digests:  # the file first: a row without a file is harmless
+            self.vault.remove_sealed(digest)
+        if digests:
+            with self.store.write() as session:
+                sealed.remove_uploads(session, digests)
+
+    def sweep(self) -> None:
+        """Remove what is over: expired uploads, those of audits that have ended, what crashes left."""
+        with self.store.read() as session:
+            over = [row.digest for row in sealed.list_over(session)]
+            known = sealed.known_digests(session)
+        self._remove(over)
+        for name, age_s in self.vault.list_sealed():
+            if name not in known and age_s > STRAY_AGE_S:
+                self.vault.remove_stray(name)
+        with self.store.write() as session:
+            sealed.forget_uses(session, self.limits.days)
+
+
+def read_consent_document(document: Any, now: datetime) -> Consent:
+    """A consent request from a parsed JSON document, checked whole. Raises RequestError."""
+    from privacy.consent import read_request
+    from privacy.errors import PrivacyError
+
+    try:
+        return read_request(_dump(document), now)
+    except PrivacyError as error:
+        raise RequestError(str(error)) from None
+
+
+def _check_openings(consent: Any, openings: Any, now: datetime) -> tuple[Consent, Openings]:
+    from privacy.consent import Guard, read_openings
+    from privacy.errors import PrivacyError
+    from privacy.matching.matchers import TYPES, open_matcher
+
+    asked = read_consent_document(consent, now)
+    try:
+        found = read_openings(_dump(openings))
+        Guard(asked, found, asked.model_digest, now)
+        for type_, value in found.values:
+            if type_ in TYPES or type_.startswith("id:"):
+                open_matcher(type_, value)
+    except PrivacyError as error:
+        raise RequestError(str(error)) from None
+    return asked, found
+
+
+def _read_body(body: bytes, members: set[str]) -> tuple[Mapping[str, Any], list[str]]:
+    content = parse_json(body, "the body", max_bytes=MAX_UPLOAD_BYTES)
+    if not isinstance(content, dict) or not members <= set(content) <= {*members, "auditors"}:
+        raise RequestError(f"the body must be a JSON object with {', '.join(sorted(members))}, and auditors at will")
+    names = registrations.parse_auditors(content.get("auditors", []))
+    if registrations.EVERYBODY in names:
+        raise RequestError("personal values and private records are lent to named auditors only")
+    return content, names
+
+
+def _dump(document: Any) -> bytes:
+    """The bytes of a parsed document, as its own reader takes them."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _scope(caller: Principal) -> str | None:
+    return None if caller.role == "admin" else caller.owner
