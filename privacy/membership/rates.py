@@ -37,6 +37,15 @@ class Threshold:
         return clopper_pearson_upper(self.rank - 1, self.calibration, 0.05)
 
 
+def check_resolution(non_members: int, fpr: float, whose: str = "the non-members") -> None:
+    """Raises PlanError where so many non-members can fix no threshold at this rate: fewer than 1/fpr - 1."""
+    needed = math.ceil(1 / Fraction(Decimal(repr(float(check_level(fpr, "fpr")))))) - 1
+    if non_members < needed:
+        raise PlanError(
+            f"{whose} ({non_members}) cannot fix a threshold at a false-positive rate of {fpr:g}; at least {needed} are needed"
+        )
+
+
 def conformal_threshold(non_members: npt.ArrayLike, fpr: float, confidence: float | None = None) -> Threshold:
     """The k-th largest held-out non-member score, k = floor(fpr (n + 1)): P(fresh non-member above it) <= fpr, marginally.
 

@@ -76,6 +76,11 @@ class ProbedModel(Protocol):
         """Log-probability (nats) of every token but the first. Needs FULL."""
         ...
 
+    def token_moments(self, sequences: Sequence[Sequence[int]]) -> list[tuple[tuple[float, float], ...]]:
+        """At every token but the first, mean and standard deviation of the log-probability (nats) of a token drawn from the
+        model's own distribution there. Needs the whole distribution: a model in process."""
+        ...
+
     def score_candidates(
         self, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[Sequence[int]]], progress: Progress | None = None
     ) -> list[list[tuple[float, ...]]]:
