@@ -1,11 +1,11 @@
 """A kind of audit for tests only that the service runs itself: it counts slowly, with progress, and can be told to fail.
 
-`trace` names a file that gets a line at every start. What it counts depends on the request alone, and one part of it is kept.
+`gate` names a file that the run waits for, with progress; `trace` one that gets a line at every start. What it counts depends
+on the request alone, and one part of it is kept.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress
 from audit.requests import AuditRequest
 from audit.service_kinds import Needs, Resources
 from audit.service_run import ServiceRun
+from tests.integration.waiting import hold
 from watermark.errors import AttackError
 
 KEPT = b"made once"
@@ -25,7 +26,7 @@ class CountingKind(ServiceRun):
     title = "Counting in the service's worker (tests only)"
 
     def parse_params(self, params: Mapping[str, Any]) -> None:
-        unknown = set(params) - {"documents", "delay_s", "trace", "fail", "key", "model", "tier"}
+        unknown = set(params) - {"documents", "gate", "trace", "fail", "key", "model", "tier"}
         if unknown:
             raise RequestError(f"test.counting knows no parameter {min(unknown)}")
 
@@ -37,17 +38,18 @@ class CountingKind(ServiceRun):
         trace = Path(request.params["trace"]) if "trace" in request.params else None
         self._note(trace, "begun")
         kept = resources.keep("part", lambda: self._note(trace, "made") or KEPT)
-        deadline = time.monotonic() + float(request.params.get("delay_s", 0))
-        while time.monotonic() < deadline:
-            if cancelled():
-                raise CancelledError("the audit was cancelled")
-            progress(0.5, "counting")
-            time.sleep(0.05)
+        if "gate" in request.params:
+            hold(request.params["gate"], lambda: self._count(progress, cancelled))
         if request.params.get("fail") == "known":
             raise AttackError("there is nothing to count")
         if request.params.get("fail") == "defect":
             raise IndexError(f"the key is {resources.open_key(request.params['key']).config}")
         return {"count.txt": request.sha256.encode() + kept + resources.entropy.hex().encode()}
+
+    def _count(self, progress: Progress, cancelled: Cancelled) -> None:
+        if cancelled():
+            raise CancelledError("the audit was cancelled")
+        progress(0.5, "counting")
 
     def _note(self, trace: Path | None, line: str) -> bytes | None:
         if trace is not None:

@@ -1,7 +1,8 @@
 """A kind of audit for tests only: the provider shows a preimage of a public SHA-256, bound to the request.
 
-`delay_s` makes the check slow, so that a test can kill the worker in its middle; `trace` names a file that counts the
-checks that were begun. Evidence that is not bound to the request does not count; a wrong preimage refutes.
+`gate` names a file that the check waits for, so that a test can kill the worker in its middle; `trace` names a file that
+counts the checks that were begun, and that ended. Evidence that is not bound to the request does not count; a wrong preimage
+refutes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from audit.errors import CancelledError, EvidenceError, RequestError
 from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress
 from audit.requests import AuditRequest, parse_digest
+from tests.integration.waiting import hold
 
 SECRET_PATH = "private/secret.bin"
 
@@ -24,17 +26,17 @@ class PreimageKind:
     title = "Knowledge of a SHA-256 preimage (tests only)"
 
     def parse_params(self, params: Mapping[str, Any]) -> str:
-        unknown = set(params) - {"sha256", "delay_s", "trace", "answer_delay_s"}
+        unknown = set(params) - {"sha256", "gate", "trace", "answer_delay_s"}
         if unknown:
             raise RequestError(f"test.preimage knows no parameter {min(unknown)}")
         return parse_digest(params.get("sha256"), "params.sha256")
 
     def check(self, request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> Outcome:
         wanted = self.parse_params(request.params)
-        if "trace" in request.params:
-            with open(request.params["trace"], "a") as file:
-                file.write("begun\n")
-        time.sleep(float(request.params.get("delay_s", 0)))
+        self._note(request, "begun")
+        if "gate" in request.params:
+            hold(request.params["gate"])
+        self._note(request, "ended")
         if evidence.get("request.txt") != request.sha256.encode():
             raise EvidenceError("request.txt must hold the digest of this request; it was made for another")
         found = hashlib.sha256(evidence["preimage.bin"]).hexdigest()
@@ -49,6 +51,11 @@ class PreimageKind:
             {"bytes": len(evidence["preimage.bin"]), "published": files},
             ("the beacon is self-made",),
         )
+
+    def _note(self, request: AuditRequest, line: str) -> None:
+        if "trace" in request.params:
+            with open(request.params["trace"], "a") as file:
+                file.write(f"{line}\n")
 
     def answer(self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
         steps = 10

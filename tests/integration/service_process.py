@@ -1,12 +1,16 @@
 """A service process for tests: the product's own server or worker, with the tests' kind of audit and run verifier.
 
+An audit's entropy follows from its kind and ASSAY_TEST_SEED, not from its nonce and the service's key: see tests/conftest.py.
+
 python -m tests.integration.service_process serve DATA PORT WORKER|- [DATABASE]
 python -m tests.integration.service_process worker DATA NAME [DATABASE]
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +21,8 @@ from api.serving import run_worker, serve
 from api.settings import Settings
 from audit.factuality.kinds import kinds as factuality_kinds
 from audit.registry import Check, Registry
+from audit.requests import AuditRequest
+from audit.running import ServiceRuns
 from audit.watermark.kinds import kinds as watermark_kinds
 from audit.zk_gate import RunVerdict, collect_pairs
 from tests.integration.counting_kind import CountingKind
@@ -42,11 +48,19 @@ def verify_test_run(files: Mapping[str, bytes]) -> RunVerdict:
     return RunVerdict(verdict, tuple(checks), ("the beacon is self-made",), {"segments": len(checks)}, tuple(runs))
 
 
+def _draw_the_same_in_every_run() -> None:
+    def entropy(self: ServiceRuns, request: AuditRequest) -> bytes:
+        return hashlib.sha256(f"{os.environ.get('ASSAY_TEST_SEED', '')}/{request.kind}".encode()).digest()
+
+    ServiceRuns._entropy = entropy  # type: ignore[method-assign]
+
+
 def _announce(launch: dict[str, Any]) -> None:
     print(json.dumps(launch), flush=True)
 
 
 def main(arguments: list[str]) -> None:
+    _draw_the_same_in_every_run()
     role, data = arguments[0], Path(arguments[1])
     if role == "serve":
         port, worker = int(arguments[2]), None if arguments[3] == "-" else arguments[3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import stat
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from audit.signing import PrivateKey, PublicKey
 from audit.verify import verify_report
 from tests.integration.conftest import PublishedRun, ServiceProcesses, write_run
 from tests.integration.service_process import build_test_registry
+from tests.integration.waiting import wait_for_lines, wait_until
 
 Publish = Callable[..., PublishedRun]
 
@@ -135,14 +137,18 @@ def test_links_out_of_the_public_folder_are_refused(service: ServiceProcesses, p
         publish_run(run.client, run.folder, run.provider, run.key)
 
 
-def test_cancel_is_idempotent_and_no_report_follows(service: ServiceProcesses, publish: Publish) -> None:
+def test_cancel_is_idempotent_and_no_report_follows(service: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
     run = publish(service)
     auditor = service.client("auditor", "alice")
-    audit = ask(auditor, "alice", run, b"secret", delay_s=1)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit = ask(auditor, "alice", run, b"secret", trace=str(trace), gate=str(gate))
     answer(run)
+    wait_for_lines(trace, "begun")
     assert auditor.cancel_audit(str(audit["id"]))["state"] == "cancelled"
     assert auditor.cancel_audit(str(audit["id"]))["state"] == "cancelled"
-    later = ask(auditor, "alice", run, b"secret", delay_s=1.2)  # ends after the cancelled check would have
+    gate.touch()
+    wait_for_lines(trace, "ended")
+    later = ask(auditor, "alice", run, b"secret")  # ends after the cancelled check
     answer(run)
     assert list(auditor.watch_audit(str(later["id"])))[-1]["type"] == "done"
     with pytest.raises(ServiceError) as none:
@@ -154,14 +160,14 @@ def test_cancel_is_idempotent_and_no_report_follows(service: ServiceProcesses, p
 def test_cancelling_stops_an_agent_at_work(service: ServiceProcesses, publish: Publish) -> None:
     run = publish(service)
     auditor = service.client("auditor", "alice")
-    audit = ask(auditor, "alice", run, b"secret", answer_delay_s=30)
+    audit = ask(auditor, "alice", run, b"secret", answer_delay_s=600)
     results: list[str] = []
     thread = threading.Thread(target=lambda: results.extend(answer(run)))
     thread.start()
     for event in auditor.watch_audit(str(audit["id"])):
         if event["type"] == "progress":
             auditor.cancel_audit(str(audit["id"]))
-    thread.join(timeout=25)
+    thread.join(timeout=60)
     assert results == ["cancelled"]
 
 
@@ -185,13 +191,15 @@ def test_a_dead_agents_claim_runs_out_and_another_goes_on(service: ServiceProces
     run = publish(service)
     auditor = service.client("auditor", "alice")
     audit = ask(auditor, "alice", run, b"secret")
-    token = run.client.claim(str(audit["id"]), "agent-one", 2)
+    token = run.client.claim(str(audit["id"]), "agent-one", 3600)
     assert run.client.list_work(run.provider) == []
     with pytest.raises(ServiceError) as taken:
         run.client.claim(str(audit["id"]), "agent-two", 60)
     assert taken.value.status == 409
-    while not run.client.list_work(run.provider):
-        pass
+    with sqlite3.connect(service.data / "assay.db") as database:  # an hour later
+        database.execute("UPDATE audits SET claim_until = claim_until - 3600000 WHERE id = ?", (audit["id"],))
+    database.close()
+    wait_until(lambda: bool(run.client.list_work(run.provider)), "the lease ran out")
     assert answer(run) == ["submitted"]
     with pytest.raises(ServiceError) as late:
         run.client.renew(str(audit["id"]), token, 60, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,51 +13,47 @@ from api.agent import Agent
 from audit.requests import Subject, new_request
 from tests.integration.conftest import PublishedRun, ServiceProcesses
 from tests.integration.service_process import build_test_registry
+from tests.integration.waiting import wait_for_lines, wait_until
 
 pytestmark = pytest.mark.slow
 Publish = Callable[..., PublishedRun]
 
 
-def _submit_slow(service: ServiceProcesses, run: PublishedRun, trace: Path, delay_s: float) -> str:
+def _submit_gated(service: ServiceProcesses, run: PublishedRun, trace: Path, gate: Path) -> str:
+    """An audit whose check has begun, and waits for the gate."""
     auditor = service.client("auditor", "alice")
-    params = {"sha256": hashlib.sha256(b"secret").hexdigest(), "delay_s": delay_s, "trace": str(trace)}
+    params = {"sha256": hashlib.sha256(b"secret").hexdigest(), "gate": str(gate), "trace": str(trace)}
     audit = auditor.create_audit(new_request("alice", run.provider, Subject("run", run.run_id), "test.preimage", params))
     agent = Agent(run.client, run.provider, build_test_registry(), {run.run_id: run.folder})
     assert [result.result for result in agent.answer_open()] == ["submitted"]
+    wait_for_lines(trace, "begun")
     return str(audit["id"])
-
-
-def _wait_for_begun(trace: Path, times: int) -> None:
-    deadline = time.monotonic() + 60
-    while not (trace.exists() and len(trace.read_text().splitlines()) >= times):
-        assert time.monotonic() < deadline, "the check did not begin"
-        time.sleep(0.05)
 
 
 def test_a_killed_worker_is_resumed_by_itself(processes: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
     service = processes.start(worker=None)
     service.start_worker("one")
     run = publish(service)
-    trace = tmp_path / "trace"
-    audit_id = _submit_slow(service, run, trace, 2)
-    _wait_for_begun(trace, 1)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit_id = _submit_gated(service, run, trace, gate)
     service.kill("one")
+    gate.touch()
     assert service.client("auditor", "bob").show_audit(audit_id)["state"] == "checking"
     service.start_worker("one")
     events = list(service.client("auditor", "bob").watch_audit(audit_id))
     assert [event["type"] for event in events] == ["requested", "claimed", "evidence_received", "done"]
-    assert len(trace.read_text().splitlines()) == 2  # begun twice, counted once
+    assert trace.read_text().splitlines() == ["begun", "begun", "ended"]  # begun twice, counted once
 
 
 def test_a_dead_workers_jobs_are_taken_over_by_another(processes: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
     service = processes.start(worker=None)
     service.start_worker("one")
     run = publish(service)
-    trace = tmp_path / "trace"
-    audit_id = _submit_slow(service, run, trace, 2)
-    _wait_for_begun(trace, 1)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit_id = _submit_gated(service, run, trace, gate)
     service.start_worker("two")
     service.kill("one")
+    gate.touch()
     events = list(service.client("auditor", "bob").watch_audit(audit_id))
     assert [event["type"] for event in events] == ["requested", "claimed", "evidence_received", "done"]
 
@@ -67,10 +62,10 @@ def test_a_killed_service_comes_back_with_the_same_report(processes: ServiceProc
     """The report after a crash equals, byte for byte, the one that a check without a crash makes."""
     service = processes.start()
     run = publish(service)
-    trace = tmp_path / "trace"
-    audit_id = _submit_slow(service, run, trace, 1)
-    _wait_for_begun(trace, 1)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit_id = _submit_gated(service, run, trace, gate)
     service.kill("serve")
+    gate.touch()
     service.start()
     reader = service.client("auditor", "bob")
     assert list(reader.watch_audit(audit_id))[-1]["type"] == "done"
@@ -83,10 +78,7 @@ def test_a_killed_service_comes_back_with_the_same_report(processes: ServiceProc
     database.close()
     service.start()
     reader = service.client("auditor", "carol")
-    deadline = time.monotonic() + 60
-    while reader.show_audit(audit_id)["state"] != "done":
-        assert time.monotonic() < deadline, "the job did not run again"
-        time.sleep(0.1)
+    wait_until(lambda: reader.show_audit(audit_id)["state"] == "done", "the job ran again")
     assert reader.read_report(audit_id) == first
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -59,7 +60,7 @@ def _run_crowd(service: ServiceProcesses, publish: Publish) -> None:
     finally:
         stop.set()
         for agent in agents:
-            agent.join(timeout=30)
+            agent.join(timeout=60)
     assert len(set(ids)) == 3 * EACH
     assert Counter(result.audit_id for result in answered if result.result == "submitted") == Counter(ids)
     assert {result.result for result in answered} == {"submitted"}
@@ -76,15 +77,17 @@ def test_two_providers_and_three_auditors_on_postgresql(postgres_service: Servic
 
 
 @pytest.mark.postgres
-def test_a_killed_service_resumes_on_postgresql(postgres_service: ServiceProcesses, publish: Publish) -> None:
+def test_a_killed_service_resumes_on_postgresql(postgres_service: ServiceProcesses, publish: Publish, tmp_path: Path) -> None:
     run = publish(postgres_service)
     auditor = postgres_service.client("auditor", "alice")
-    params = {"sha256": hashlib.sha256(b"secret").hexdigest(), "delay_s": 2}
+    gate = tmp_path / "gate"
+    params = {"sha256": hashlib.sha256(b"secret").hexdigest(), "gate": str(gate)}
     request = new_request("alice", run.provider, Subject("run", run.run_id), "test.preimage", params)
     audit_id = auditor.create_audit(request)["id"]
     agent = Agent(run.client, run.provider, build_test_registry(), {run.run_id: run.folder})
     assert [result.result for result in agent.answer_open()] == ["submitted"]
     postgres_service.kill("serve")
+    gate.touch()
     postgres_service.start()
     events = list(postgres_service.client("auditor", "bob").watch_audit(audit_id))
     assert [event["type"] for event in events] == ["requested", "claimed", "evidence_received", "done"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from audit.subjects import text_subject
 from audit.verify import verify_report
 from tests.integration.conftest import ServiceProcesses
 from tests.integration.service_process import build_test_registry
+from tests.integration.waiting import wait_for_lines, wait_until
 from tests.unit.watermark.gumbel_texts import gumbel_text
 from tests.unit.watermark.small_tokenizer import TEXT, train_tokenizer
 from watermark.keys import WatermarkKey, new_key, to_json
@@ -39,11 +39,13 @@ def lend(service: ServiceProcesses, key: WatermarkKey, owner: str, auditors: lis
 
 
 def detect(client: ServiceClient, auditor: str, key: str, documents: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
-    params = {"key": key, "documents": documents, **params}
+    """At a level that no clean text reaches by chance, whatever the key."""
+    params = {"key": key, "documents": documents, "alpha": 1e-8, **params}
     return client.create_audit(new_request(auditor, SERVICE, text_subject(documents), "watermark.detect", params))
 
 
 def count(client: ServiceClient, auditor: str, **params: Any) -> dict[str, Any]:
+    """With `gate`, a file that does not exist, the count goes on until the test makes it."""
     params = {"documents": DOCUMENTS, **params}
     return client.create_audit(new_request(auditor, SERVICE, text_subject(DOCUMENTS), "test.counting", params))
 
@@ -139,7 +141,7 @@ def test_a_key_taken_back_stops_an_audit_that_waits_for_it(processes: ServicePro
     assert event["type"] == "failed" and "that you may use" in event["data"]["reason"]
 
 
-def test_a_service_run_is_nothing_for_providers(service: ServiceProcesses, key: WatermarkKey) -> None:
+def test_a_service_run_is_nothing_for_providers(service: ServiceProcesses, key: WatermarkKey, tmp_path: Path) -> None:
     from audit.errors import RequestError
     from audit.publications import sign_registration
 
@@ -161,7 +163,7 @@ def test_a_service_run_is_nothing_for_providers(service: ServiceProcesses, key: 
         with pytest.raises(ServiceError) as refused:
             alice.create_audit(request)
         assert refused.value.status == 422
-    audit = count(alice, "alice", delay_s=30)
+    audit = count(alice, "alice", gate=str(tmp_path / "gate"))
     for role in ("provider", "admin"):
         with pytest.raises(ServiceError) as unclaimed:
             service.client(role, SERVICE).claim(audit["id"], "agent", 60)
@@ -174,8 +176,7 @@ def test_a_service_run_is_nothing_for_providers(service: ServiceProcesses, key: 
 
 def test_cancelling_stops_a_run_and_no_report_follows(service: ServiceProcesses, tmp_path: Path) -> None:
     alice = service.client("auditor", "alice")
-    trace = tmp_path / "trace"
-    audit = count(alice, "alice", delay_s=60, trace=str(trace))
+    audit = count(alice, "alice", gate=str(tmp_path / "gate"))
     for event in alice.watch_audit(audit["id"]):
         if event["type"] == "progress":
             alice.cancel_audit(audit["id"])
@@ -184,10 +185,7 @@ def test_cancelling_stops_a_run_and_no_report_follows(service: ServiceProcesses,
     assert last_event(alice, again)["type"] == "done"
     with pytest.raises(ServiceError):
         alice.read_report(audit["id"])
-    deadline = time.monotonic() + 20
-    while (service.data / "work" / audit["id"]).exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not (service.data / "work" / audit["id"]).exists(), "the working folder went")
 
 
 def test_failures_have_public_reasons_and_defects_show_no_key(
@@ -250,19 +248,22 @@ def test_models_are_probed_and_refused_by_tier(service: ServiceProcesses, tmp_pa
     assert last_event(alice, good)["type"] == "done"
 
 
+def kept(service: ServiceProcesses, audit: dict[str, Any]) -> bool:
+    """Whether the part is in the audit's working folder, and not only half written beside it."""
+    return (service.data / "work" / audit["id"] / "part").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_report(processes: ServiceProcesses, tmp_path: Path) -> None:
     service = processes.start(worker=None)
     service.start_worker("one")
     alice = service.client("auditor", "alice")
-    trace = tmp_path / "trace"
-    audit = count(alice, "alice", delay_s=2, trace=str(trace))
-    deadline = time.monotonic() + 60
-    while not (trace.exists() and "made" in trace.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit = count(alice, "alice", gate=str(gate), trace=str(trace))
+    wait_until(lambda: kept(service, audit), "a part was kept")
     service.kill("one")
     assert alice.show_audit(audit["id"])["state"] == "running"
+    gate.touch()
     service.start_worker("one")
     assert last_event(alice, audit)["type"] == "done"
     assert trace.read_text().splitlines() == ["begun", "made", "begun"]  # begun twice, the kept part made once
@@ -273,30 +274,29 @@ def test_a_stopped_worker_leaves_its_run_to_the_next(processes: ServiceProcesses
     service = processes.start(worker=None)
     service.start_worker("one")
     alice = service.client("auditor", "alice")
-    trace = tmp_path / "trace"
-    audit = count(alice, "alice", delay_s=4, trace=str(trace))
-    while not trace.exists():
-        time.sleep(0.05)
+    trace, gate = tmp_path / "trace", tmp_path / "gate"
+    audit = count(alice, "alice", gate=str(gate), trace=str(trace))
+    wait_for_lines(trace, "begun")
     child = service.children.pop("one")
     child.terminate()
-    began = time.monotonic()
-    assert child.wait(timeout=30) == 0 and time.monotonic() - began < 15
+    assert child.wait(timeout=60) == 0  # while the run waits for its gate
     assert child.stdout is not None
     child.stdout.close()
     assert alice.show_audit(audit["id"])["state"] == "running"
+    gate.touch()
     service.start_worker("two")
     assert last_event(alice, audit)["type"] == "done"
     assert trace.read_text().splitlines().count("begun") == 2
 
 
 @pytest.mark.postgres
-def test_the_same_on_postgresql(postgres_service: ServiceProcesses, key: WatermarkKey) -> None:
+def test_the_same_on_postgresql(postgres_service: ServiceProcesses, key: WatermarkKey, tmp_path: Path) -> None:
     lend(postgres_service, key, "key-owner", ["alice"])
     alice = postgres_service.client("auditor", "alice")
     documents = [{"id": "m", "input_ids": gumbel_text(key.config, 300, 3).tolist()}]
     audit = detect(alice, "alice", key.commitment, documents, claim="watermarked")
     assert last_event(alice, audit)["data"]["verdict"] == "holds"
-    cancelled = count(alice, "alice", delay_s=60)
+    cancelled = count(alice, "alice", gate=str(tmp_path / "gate"))
     assert alice.cancel_audit(cancelled["id"])["state"] == "cancelled"
     with pytest.raises(ServiceError):
         detect(postgres_service.client("auditor", "bob"), "bob", key.commitment, DOCUMENTS)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from audit.kinds import build_registry
 from audit.registry import Check, Outcome, Registry
 from audit.reports import ReportFacts, sign_report
 from audit.requests import SERVICE, AuditRequest, Subject, new_request
+from audit.running import ServiceRuns
 from audit.signing import PrivateKey
 from audit.subjects import MODEL_FORMAT, model_file, text_subject
 from audit.verify import ReportVerdict, verify_report
@@ -126,6 +128,19 @@ def test_another_outcome_than_the_evidence_gives_is_noticed() -> None:
     altered = {TRANSCRIPT_FILE: answer[TRANSCRIPT_FILE].replace(b'"num_distinct":', b'"num_distinct":9')}
     found = verify(report(request, altered, {}, outcome_of(request, answer, {})))
     assert failed(found) == "6 recheck" and "does not count" in found.checks[-1].detail
+
+
+def test_what_an_audit_draws_follows_from_its_request_and_the_services_key() -> None:
+    """Neither the auditor nor the provider can try requests until one draws well."""
+
+    def entropy(signer: PrivateKey, request: AuditRequest) -> bytes:
+        service: Any = SimpleNamespace(checker=SimpleNamespace(signer=signer))
+        return ServiceRuns._entropy(service, request)
+
+    one, other = honest()[0], honest()[0]
+    assert entropy(SERVICE_KEY, one) == entropy(SERVICE_KEY, one) and len(entropy(SERVICE_KEY, one)) == 32
+    drawn = {entropy(key, request) for key in (SERVICE_KEY, PrivateKey.generate()) for request in (one, other)}
+    assert len(drawn) == 4
 
 
 def test_a_kind_that_is_not_known_is_inconclusive_never_more() -> None:
