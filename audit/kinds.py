@@ -8,7 +8,12 @@ from audit.registry import Registry
 
 # "module:attribute", the attribute being a function without arguments that gives the kinds of that module. Modules are
 # imported when a registry is built, never before: listing commands must stay fast.
-ENTRIES: tuple[str, ...] = ("audit.proof_kinds:kinds", "audit.watermark.kinds:kinds", "audit.factuality.kinds:kinds")
+ENTRIES: tuple[str, ...] = (
+    "audit.proof_kinds:kinds",
+    "audit.watermark.kinds:kinds",
+    "audit.factuality.kinds:kinds",
+    "audit.privacy.kinds:kinds",
+)
 
 
 def build_registry() -> Registry:
