@@ -3,7 +3,8 @@ IV), and from them a lower bound on the epsilon that the engineering (DP-OPT, ar
 
 In each run every canary goes in or out by a fair coin. Runs whose coins are used to model the scores ("reference runs") are
 others than those that are guessed ("audited runs"): given the first, the second are fresh. Each audited run being (eps,
-delta)-DP, a coin touches one run only, so that all (run, canary) pairs together are the canaries of one audit (parallel composition).
+delta)-DP, a coin touches one run only, so that all (run, canary) pairs together are the canaries of one audit (parallel
+composition).
 """
 
 from __future__ import annotations
