@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from watermark.kernels.candidates import SLOT_BITS
+from watermark.kernels.embedding_numba import BLOCK
 from watermark.kernels.green_list_numba import _N, _contains_one
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -78,6 +79,43 @@ def _first_accepted(
                 break
 
 
+@njit(cache=True, fastmath={"reassoc", "nsz", "contract"})
+def _sum(line: Any, first: int, end: int) -> float:
+    total = 0.0
+    for v in range(first, end):
+        total += line[v]
+    return total
+
+
+@njit(cache=True)
+def _block_sums(line: Any, sums: Any) -> float:
+    """Running sums after each block of tokens, into `sums`; the last of them."""
+    total = 0.0
+    for block in range(len(sums)):
+        total += _sum(line, BLOCK * block, min(BLOCK * (block + 1), len(line)))
+        sums[block] = total
+    return total
+
+
+@njit(cache=True)
+def _find(line: Any, sums: Any, target: float) -> int:
+    """The first token at which the running sum reaches the target; the last possible one where rounding leaves it below."""
+    block = min(np.searchsorted(sums, target), len(sums) - 1)
+    total, last = (sums[block - 1] if block else 0.0), -1
+    for v in range(BLOCK * block, len(line)):
+        if line[v] > 0:
+            total += line[v]
+            last = v
+            if total >= target:
+                return v
+    v = BLOCK * block
+    while last < 0 and v > 0:
+        v -= 1
+        if line[v] > 0:
+            last = v
+    return max(last, 0)
+
+
 @njit(cache=True)
 def _anchored_seed(anchors: Any, key: Any, own: Any) -> Any:
     """The seed of `prf.anchored_minhash_prf`: products wrap at 64 bits, the least of them mod (2^64 - 1)."""
@@ -106,15 +144,11 @@ def _draw_anchored(
     out: Any,
 ) -> None:
     state, words = np.empty(_N, np.uint32), np.empty(_N, np.uint32)
-    size = probabilities.shape[1]
-    sums = np.empty(size, np.float64)
+    sums = np.empty(probabilities.shape[1] // BLOCK + 1, np.float64)
     for row in range(len(probabilities)):
-        total = 0.0
-        for v in range(size):
-            total += np.float64(probabilities[row, v])
-            sums[v] = total
+        total = _block_sums(probabilities[row], sums)
         for k in range(uniform.shape[2]):
-            token = np.searchsorted(sums, (1.0 - uniform[row, 0, k]) * total)
+            token = _find(probabilities[row], sums, (1.0 - uniform[row, 0, k]) * total)
             accepted = uniform[row, 1, k] < keep_red
             if not accepted and _is_candidate(probabilities[row], token, count, vocab_size):
                 seed = _anchored_seed(anchors[row], key, hashes[token])
@@ -142,15 +176,11 @@ def first_accepted_numba(table: Any, drawn: Any, select_first: bool, keep_red: f
 
 @njit(cache=True)
 def _propose(probabilities: Any, uniform: Any, tokens: Any) -> None:
-    size = probabilities.shape[1]
-    sums = np.empty(size, np.float64)
+    sums = np.empty(probabilities.shape[1] // BLOCK + 1, np.float64)
     for row in range(len(probabilities)):
-        total = 0.0
-        for v in range(size):
-            total += np.float64(probabilities[row, v])
-            sums[v] = total
+        total = _block_sums(probabilities[row], sums)
         for k in range(uniform.shape[1]):
-            tokens[row, k] = np.searchsorted(sums, uniform[row, k] * total)
+            tokens[row, k] = _find(probabilities[row], sums, uniform[row, k] * total)
 
 
 def propose_numba(probabilities: Any, uniform: Any) -> Any:

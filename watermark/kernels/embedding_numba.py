@@ -47,17 +47,41 @@ def add_bias_numba(table: Any, scores: Any, seeds: Any, delta: float) -> Any:
     return out
 
 
+# Running sums are taken in blocks: a sum may be reordered and so runs in vector registers, a scan token by token may not.
+BLOCK = 32
+
+
+@njit(cache=True, fastmath={"reassoc", "nsz", "contract"})
+def _block_sum(line: Any, order: Any, first: int) -> float:
+    total = 0.0
+    for place in range(first, first + BLOCK):
+        total += line[order[place]]
+    return total
+
+
 @njit(cache=True)
 def _first_reaching(probabilities: Any, order: Any, targets: Any, out: Any) -> None:
     for row in range(len(probabilities)):
-        line, target, total = probabilities[row], targets[row], 0.0
-        for place in range(len(order)):
+        line, target, total, first = probabilities[row], targets[row], 0.0, 0
+        while first + BLOCK <= len(order):
+            block = _block_sum(line, order, first)
+            if total + block >= target:
+                break
+            total += block
+            first += BLOCK
+        last = -1
+        for place in range(first, len(order)):
             p = line[order[place]]
             if p > 0:
                 total += p
-                out[row] = order[place]
+                last = place
                 if total >= target:
                     break
+        while last < 0 and first > 0:
+            first -= 1
+            if line[order[first]] > 0:
+                last = first
+        out[row] = order[max(last, 0)]
 
 
 def first_reaching_numba(probabilities: Any, order: Any, targets: Any) -> Any:

@@ -82,6 +82,8 @@ def test_draws(size: int) -> None:
     rng = np.random.default_rng(size)
     probabilities = rng.dirichlet(np.full(size, 0.2), 5).astype(np.float32)
     probabilities[:, :2] = 0
+    probabilities[:, -size // 3 :] = 0  # whole blocks of the end cannot be drawn
+    probabilities[:, 2] = 0.01
     order, targets = rng.permutation(size), np.r_[1.0, 1e-9, rng.random(3)]
     found = first_reaching(probabilities, order, targets)
     assert np.array_equal(found, first_reaching_plain(probabilities, order, targets))
