@@ -53,10 +53,14 @@ class RefusedError(RunnerError):
     """The endpoint answered 4xx: it does not offer this path, or does not take a parameter."""
 
 
+_UNSAID = "what it said is left out: it may repeat a prompt"
+
+
 class Endpoint:
     """A connection to `url` (the base, usually ending in /v1). Close it after use.
 
-    `api_key` goes into the Authorization header and nowhere else. Raises RunnerError when the address is not allowed.
+    `api_key` goes into the Authorization header and nowhere else. With a log that keeps nothing (`ExchangeLog.none()`) no error
+    message repeats what the server said either. Raises RunnerError when the address is not allowed.
     """
 
     def __init__(
@@ -202,7 +206,8 @@ class Endpoint:
         except (ValueError, RecursionError):
             content = None
         if status >= 400:
-            raise RefusedError(f"{self.target.name} refuses (status {status}): {self._redact(_reason(content))}")
+            reason = self._redact(_reason(content)) if self.log.keeps else _UNSAID
+            raise RefusedError(f"{self.target.name} refuses (status {status}): {reason}")
         if not isinstance(content, dict):
             raise RunnerError(f"{self.target.name} answered something that is not a JSON object")
         return content
@@ -210,6 +215,8 @@ class Endpoint:
     def _keep(
         self, method: str, path: str, body: Json | None, status: int, data: bytes, attempt: int, seconds: float, failure: str
     ) -> None:
+        if not self.log.keeps:
+            return self.log.add({})
         response: Any = self._redact(data.decode("utf-8", "replace"))
         try:
             response = json.loads(response, parse_constant=_refuse_constant)

@@ -1,4 +1,7 @@
-"""Raw exchanges with an endpoint, one JSON object a line, kept as evidence. API keys never enter."""
+"""Raw exchanges with an endpoint, one JSON object a line, kept as evidence. API keys never enter.
+
+Where prompts hold personal values nothing is kept: `ExchangeLog.none()`.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,9 @@ class ExchangeLog:
     Beyond MAX_KEPT_BYTES a body is kept as its SHA-256 and length.
     """
 
+    keeps = True
+    """Whether anything of an exchange is kept."""
+
     def __init__(self, path: Path | None = None, max_bytes: int = MAX_KEPT_BYTES) -> None:
         self.path, self.max_bytes = path, max_bytes
         self.count = 0
@@ -30,6 +36,11 @@ class ExchangeLog:
                 path.touch(mode=0o600)
             except OSError as error:
                 raise RunnerError(f"exchanges cannot be kept in {path}: {error.strerror}") from None
+
+    @classmethod
+    def none(cls) -> ExchangeLog:
+        """Counts exchanges and keeps nothing of them, not even digests; error messages then leave out what a server said."""
+        return _NoExchanges()
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append an exchange: what was asked (`request`), what came back (`response`), `status`, `attempt`, `seconds`."""
@@ -52,6 +63,14 @@ class ExchangeLog:
         """All lines (JSONL, UTF-8)."""
         with self._lock:
             return self.path.read_bytes() if self.path is not None else b"".join(self._lines)
+
+
+class _NoExchanges(ExchangeLog):
+    keeps = False
+
+    def add(self, entry: dict[str, Any]) -> None:
+        with self._lock:
+            self.count += 1
 
 
 def _encode(entry: dict[str, Any]) -> bytes:

@@ -32,7 +32,8 @@ from audit.runners.wire import choices, generation_body, read_generation, read_s
 class OpenAIRunner:
     """`url` is the base (`https://HOST/v1`), `model` may be left out where the endpoint has only one.
 
-    The probe runs when capabilities are first needed. `exchanges` holds every request and answer. Raises RunnerError when the
+    The probe runs when capabilities are first needed. `exchanges` holds every request and answer, or none of them where prompts
+    are personal (`ExchangeLog.none()`); the runner has no other memory of them. Raises RunnerError when the
     address is not allowed, nothing answers, or there is no such model.
     """
 

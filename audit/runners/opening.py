@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from audit.runners.exchanges import ExchangeLog
 from audit.runners.protocol import Progress, Runner, RunnerError
 
 MAX_SPEC_CHARS = 2048
@@ -19,10 +20,12 @@ def open_runner(
     api_key: str | None = None,
     allow_private: bool = False,
     progress: Progress | None = None,
+    exchanges: ExchangeLog | None = None,
 ) -> Runner:
     """A runner for `tiny`, `tiny:SEED`, `tiny-small`, a Hugging Face directory, or `http(s)://HOST/v1#MODEL`.
 
-    `allow_private` lets an address lie in a private network or on this machine. Raises RunnerError that names what is missing
+    `allow_private` lets an address lie in a private network or on this machine. `exchanges` keeps what an endpoint is asked and
+    answers; wherever prompts hold personal values it must be `ExchangeLog.none()`. Raises RunnerError that names what is missing
     (a folder, a library group, an endpoint).
     """
     if spec.startswith(("http://", "https://")):
@@ -30,7 +33,7 @@ def open_runner(
         from audit.runners.openai_runner import OpenAIRunner
 
         address, _, model = spec.partition("#")
-        return OpenAIRunner(address, model or None, api_key=api_key, allow_private=allow_private)
+        return OpenAIRunner(address, model or None, api_key=api_key, allow_private=allow_private, exchanges=exchanges)
     folder = local_folder(spec, progress)
     from audit.runners.transformers_runner import TransformersRunner
 

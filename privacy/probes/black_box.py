@@ -6,12 +6,24 @@ At the best tier that the model offers: ranks among same-format nulls (full), bo
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from privacy.people import Person
-from privacy.probes.model import Cancelled, ProbedModel, Progress
+from privacy.errors import ConsentError, ModelAccessError, ProbeCancelledError, ScoreError
+from privacy.people import Origin, Person
+from privacy.probes import evidence as measures
+from privacy.probes.evidence import Evidence
+from privacy.probes.model import Access, Cancelled, ProbedModel, Progress
 from privacy.probes.plan import ProbePlan
-from privacy.probes.results import ProbeResult
+from privacy.probes.results import MeasuredItem, MeasuredPerson, ProbeResult, judge
+from privacy.probes.scoring import rank_targets
+from privacy.probes.targets import Target, in_groups, templates_of
+from privacy.probes.text_only import DecoyAnswers, count_hits
+from privacy.probes.top_k import bound_targets
+from privacy.redaction import length_class
+from privacy.statistics.planning import check_nulls
 
 Release = Callable[[str, str], str]
 """(type, value) -> commitment, of a value that may be scored now (`privacy.consent.Guard.release`). Raises ConsentError."""
@@ -19,6 +31,8 @@ Commit = Callable[[str, str], str]
 """(type, value) -> commitment, of a value that the auditor invented (`privacy.redaction.Redactor.commit`)."""
 Keep = Callable[[str, Callable[[], bytes]], bytes]
 """(name, make) -> bytes: what is kept under a name, made and kept where it is not there yet. Holds ranks and counts only."""
+ROWS_AT_ONCE = 20_000
+"""Candidates (value and nulls, over all templates) that are measured and kept together."""
 
 
 def run_black_box(
@@ -35,9 +49,141 @@ def run_black_box(
 ) -> ProbeResult:
     """Probe `people`, the decoys among them, as planned.
 
-    `release` is called once for every consented value, before anything of it is scored; without it no consented person is taken.
-    `keep` makes a run resumable: what was measured of an item is kept, and not measured again.
-    Raises PlanError before anything is asked; ConsentError; BoundaryError where the tokenizer joins prompt and value;
-    ModelAccessError; ScoreError for NaN; ProbeCancelledError.
+    `release` is called for every value of a consented person that is used, name included, once, before anything is asked of the
+    model; without it no consented person is taken. `keep` makes a run resumable: what was measured is kept, in names and contents
+    that tell ranks and counts alone, and not measured again.
+    Raises PlanError before anything is asked; ConsentError; ValueFormatError; BoundaryError where the tokenizer joins prompt and
+    value; ModelAccessError; ScoreError for NaN; ProbeCancelledError.
     """
-    raise NotImplementedError
+    plan.check(people)
+    run = _Run(plan, people, model, reference, keep, progress, cancelled)
+    run.open_targets(release, commit)
+    return run.measure()
+
+
+def choose_access(plan: ProbePlan, model: ProbedModel) -> Access:
+    """The tier of a run: the plan's, or the best of text, top-k and full that the model offers. Raises ModelAccessError."""
+    offered = model.facts().access
+    if plan.access is None:
+        return Access.FULL if offered.covers(Access.FULL) else offered
+    wanted = Access.FULL if plan.access is Access.WEIGHTS else plan.access
+    if not offered.covers(wanted):
+        raise ModelAccessError(f"the plan asks for the tier {wanted.value}; the model offers {offered.value}")
+    return wanted
+
+
+class _Run:
+    def __init__(
+        self, plan: ProbePlan, people: Sequence[Person], model: ProbedModel, reference: ProbedModel | None,
+        keep: Keep | None, progress: Progress | None, cancelled: Cancelled | None,
+    ) -> None:  # fmt: skip
+        self.plan, self.people, self.model, self.reference = plan, people, model, reference
+        self.keep, self.progress, self.cancelled = keep, progress, cancelled
+        self.access = choose_access(plan, model)
+        self.tests = plan.tests(people)
+        if self.access is not Access.TEXT:
+            check_nulls(plan.nulls, self.tests, plan.alpha)
+        self.facts = model.facts()
+        self.reference_facts = reference.facts() if reference is not None else None
+        if self.access is Access.FULL and self.reference_facts and not self.reference_facts.access.covers(Access.FULL):
+            raise ModelAccessError("a reference model gives the log-probability of every token; this one does not")
+        self.targets: list[Target] = []
+        self._decoy_answers: DecoyAnswers | None = None
+
+    # ------------------------------------------------------------------ before anything is asked
+
+    def open_targets(self, release: Release | None, commit: Commit) -> None:
+        """Templates and commitments of everything that will be measured. Raises ConsentError, PlanError."""
+        for person in self.people:
+            templates = [(type_, templates_of(self.plan, person, type_)) for type_ in self.plan.items(person)]
+            if person.origin is Origin.CONSENTED:
+                if release is None:
+                    raise ConsentError("a consented person is probed only through the guard of the signed request")
+                release("name", person.values["name"])
+            known = {"name": person.values["name"], **{type_: person.values[type_] for type_ in self.plan.items(person)}}
+            own = replace(person, values=known)
+            give = release if person.origin is Origin.CONSENTED and release is not None else commit
+            self.targets += [Target(own, type_, give(type_, own.values[type_]), used) for type_, used in templates]
+        if self.access is Access.TEXT:
+            self._give_decoys_every_template()
+
+    def _give_decoys_every_template(self) -> None:
+        """Decoys are everybody's control, so they are asked with every template that anybody is asked with."""
+        used = {type_: {t.id: t for one in self.targets if one.type == type_ for t in one.templates} for type_ in self.plan.types}
+        self.targets = [
+            replace(one, templates=tuple(used[one.type].values())) if one.person.origin is Origin.DECOY else one
+            for one in self.targets
+        ]
+
+    # ------------------------------------------------------------------ measuring
+
+    def measure(self) -> ProbeResult:
+        found: list[Evidence] = []
+        rows = ROWS_AT_ONCE if self.access is Access.FULL else 1
+        for group in in_groups(self.targets, self.plan, rows):
+            self._look_whether_cancelled()
+            found += self._kept(group, len(found))
+            self._report(len(found) / len(self.targets), f"measured {len(found)} of {len(self.targets)} values")
+        return judge(self.access, self.facts, self.reference_facts, self.plan, self._by_person(found))
+
+    def _kept(self, group: Sequence[Target], before: int) -> Sequence[Evidence]:
+        if self.keep is None:
+            return self._measure(group, before)
+        data = self.keep(self._name(group), lambda: _write(self._measure(group, before)))
+        found = _read(data, self.access, len(group))
+        for one in found:
+            one.check(self.plan)
+        return found
+
+    def _measure(self, group: Sequence[Target], before: int) -> Sequence[Evidence]:
+        share = len(group) / len(self.targets)
+        start = before / len(self.targets)
+
+        def inner(done: float, text: str) -> None:
+            self._look_whether_cancelled()
+            self._report(start + share * done, text)
+
+        if self.access is Access.FULL:
+            return rank_targets(self.plan, group, self.model, self.reference, inner)
+        if self.access is Access.TOP_K:
+            return bound_targets(self.plan, group, self.model, self.reference, inner)
+        if self._decoy_answers is None:
+            self._decoy_answers = DecoyAnswers(self.plan, self.targets, self.model, lambda done, text: inner(0.0, text))
+        return count_hits(self.plan, group, self._decoy_answers, self.model, self.reference, self.tests)
+
+    def _by_person(self, found: Sequence[Evidence]) -> list[MeasuredPerson]:
+        items: dict[str, list[MeasuredItem]] = {person.id: [] for person in self.people}
+        for target, one in zip(self.targets, found, strict=True):
+            length = length_class(target.value)
+            items[target.person.id].append(MeasuredItem(target.type, target.commitment, length, len(target.templates), one))
+        groups = self.plan.groups
+        return [MeasuredPerson(p.id, p.origin, groups.get(p.id), tuple(items[p.id])) for p in self.people]
+
+    def _name(self, group: Sequence[Target]) -> str:
+        """By plan, models and commitments: public, and another for every group of another run."""
+        facts = [self.facts.to_json(), self.reference_facts.to_json() if self.reference_facts else None]
+        rows = [[t.person.id, t.type, t.commitment, [template.id for template in t.templates]] for t in group]
+        text = json.dumps([self.plan.to_json(), facts, rows], sort_keys=True)
+        return f"black-box-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def _look_whether_cancelled(self) -> None:
+        if self.cancelled is not None and self.cancelled():
+            raise ProbeCancelledError("the probe was cancelled; what it kept goes on from there")
+
+    def _report(self, share: float, text: str) -> None:
+        if self.progress is not None:
+            self.progress(share, text)
+
+
+def _write(found: Sequence[Evidence]) -> bytes:
+    return json.dumps([measures.to_json(one) for one in found], sort_keys=True).encode()
+
+
+def _read(data: bytes, access: Access, count: int) -> list[Evidence]:
+    try:
+        rows = json.loads(data)
+    except ValueError:
+        raise ScoreError("what was kept of the probe is no JSON; delete it to measure again") from None
+    if not isinstance(rows, list) or len(rows) != count:
+        raise ScoreError("what was kept of the probe belongs to other values; delete it to measure again")
+    return [measures.read_evidence(access, row) for row in rows]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PEOPLE = 20_000
 MAX_TYPES = 16
 MAX_TEMPLATES = 64
-MAX_NULLS = 1_000_000
+MAX_NULLS = 500_000
 MAX_SAMPLES = 1_000_000
 MAX_VALUE = 400
 MAX_EXPONENT = 18
@@ -55,9 +55,11 @@ class ProbePlan:
     tolerance: float = 1e-4
     samples: int = 300
     """Text tier: answers for each item, shared out over its templates."""
-    decoding: Decoding = Decoding(max_new_tokens=48)
-    hit_rate: tuple[float, float] = (0.001, 0.1)
-    """Text tier: the sequential test rejects "hit rate at most the first" and is strongest against the second."""
+    sequential: bool = True
+    """Text tier: stop asking for a value as soon as it is found, by a test that is valid whenever one stops."""
+    region: str | None = "US"
+    """Text tier: the country of phone numbers without a country code."""
+    decoding: Decoding = field(default_factory=lambda: Decoding(max_new_tokens=48))
     seed: int = field(default=0, repr=False)
 
     @property
@@ -109,9 +111,6 @@ class ProbePlan:
             raise PlanError(f"queries are exponents of ten between 0 and {MAX_EXPONENT}, rising")
         if not 0 <= self.tolerance <= 1:
             raise PlanError("the tolerance lies between 0 and 1 nat")
-        low_rate, high_rate = (check_level(rate, "a hit rate") for rate in self.hit_rate)
-        if not low_rate < high_rate:
-            raise PlanError("the sequential test needs a hit rate that is looked for above the one that is refused")
 
     def to_json(self) -> dict[str, Any]:
         """All but the seed and the groups of people: public."""
@@ -128,7 +127,8 @@ class ProbePlan:
             "tolerance": self.tolerance,
             "samples": self.samples,
             "decoding": {name: value for name, value in self.decoding.to_json().items() if name != "seed"},
-            "hit_rate": list(self.hit_rate),
+            "sequential": self.sequential,
+            "region": self.region,
         }
 
 
@@ -152,7 +152,7 @@ def check_people(plan: ProbePlan, people: Sequence[Person]) -> None:
         names.add(name)
         if not plan.items(person):
             raise PlanError(f"person {place} has no value of a type that is probed ({', '.join(plan.types)})")
-        if any(not 0 < len(person.values[type_].strip()) or len(person.values[type_]) > MAX_VALUE for type_ in person.values):
+        if any(not value.strip() or len(value) > MAX_VALUE for value in person.values.values()):
             raise PlanError(f"a value of person {place} is empty or longer than {MAX_VALUE} characters")
 
 
@@ -170,8 +170,8 @@ def _check_decoys(plan: ProbePlan, people: Sequence[Person]) -> None:
     chance = passing_chance(plan.decoys, plan.alpha, plan.tolerated)
     if chance < LEAST_PASSING:
         raise PlanError(
-            f"a sound run would pass its decoys with a chance of {chance:.2g} only: {plan.decoys} decoys rarely show a rate below "
-            f"{plan.tolerated:g} when {plan.alpha:g} of them are accused by chance; take more decoys or a higher decoy rate"
+            f"a sound run would pass its decoys with a chance of {chance:.2g} only: {plan.decoys} decoys rarely show a rate"
+            f" below {plan.tolerated:g} when {plan.alpha:g} of them are accused by chance; take more, or a higher decoy rate"
         )
 
 

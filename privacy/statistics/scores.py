@@ -46,11 +46,14 @@ def calibrate(model: npt.ArrayLike, reference: npt.ArrayLike, tokens: npt.ArrayL
     return as_scores((ours - theirs) / lengths, "calibrated scores", ours.ndim)
 
 
-def join_templates(target: npt.ArrayLike, nulls: npt.ArrayLike, standardise: bool = True) -> tuple[float, Floats]:
+def join_templates(
+    target: npt.ArrayLike, nulls: npt.ArrayLike, standardise: bool = True, least_spread: float = 0.0
+) -> tuple[float, Floats]:
     """One statistic over K templates, the maximum, for the target (K) and its N nulls (K x N) alike.
 
     `standardise`: each template by median and median absolute deviation of all N + 1 scores, the target's included. Both are
-    symmetric in these, so exchangeable scores stay exchangeable; a template whose deviation is 0 is only centred.
+    symmetric in these, so exchangeable scores stay exchangeable; a template whose spread (that deviation, in standard deviations
+    of a normal law) is at most `least_spread` is only centred: dividing by it would blow rounding up to differences.
     """
     own, others = as_scores(target, "target scores"), as_scores(nulls, "null scores", 2)
     if others.shape[0] != own.size:
@@ -59,7 +62,7 @@ def join_templates(target: npt.ArrayLike, nulls: npt.ArrayLike, standardise: boo
     if standardise:
         everyone = everyone - np.median(everyone, axis=1, keepdims=True)
         spread = np.median(np.abs(everyone), axis=1, keepdims=True) / _MAD_OF_NORMAL
-        everyone = everyone / np.where(spread > 0, spread, 1.0)
+        everyone = everyone / np.where(spread > least_spread, spread, 1.0)
         if not np.isfinite(everyone).all():
             raise ScoreError("scores of one template differ too much in size to be standardised")
     best = everyone.max(axis=0)

@@ -44,11 +44,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class DecoyGate:
-    """Invented subjects that went through the same pipeline, and how many of them were accused at level alpha."""
+    """Invented subjects that went through the same pipeline, and how many of them were accused at level alpha.
+
+    `tolerated`: the false-positive rate that they must show not to be reached; None: alpha itself, for pipelines that accuse
+    rarely. Exact p-values at level alpha accuse a share of alpha, which no number of decoys shows to lie below alpha.
+    """
 
     decoys: int
     rejected: int
     alpha: float
+    tolerated: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """`tolerated`, or alpha."""
+        return self.alpha if self.tolerated is None else self.tolerated
 
     @property
     def rate_below(self) -> float:
@@ -57,13 +67,13 @@ class DecoyGate:
 
     @property
     def passes(self) -> bool:
-        """The decoys show a false-positive rate of at most alpha."""
-        return self.rate_below <= self.alpha
+        """The decoys show a false-positive rate of at most the limit."""
+        return self.rate_below <= self.limit
 
     @property
     def refutes(self) -> bool:
-        """The decoys show a false-positive rate above alpha: not too few of them, but a broken calibration."""
-        return clopper_pearson_lower(self.rejected, self.decoys, 0.05) > self.alpha
+        """The decoys show a false-positive rate above the limit: not too few of them, but a broken calibration."""
+        return clopper_pearson_lower(self.rejected, self.decoys, 0.05) > self.limit
 
     def __str__(self) -> str:
         found = (
@@ -71,7 +81,7 @@ class DecoyGate:
         )
         if self.passes:
             return found
-        return f"{found}, not below {self.alpha:g}; with none accused {decoys_needed(self.alpha)} decoys would do"
+        return f"{found}, not below {self.limit:g}; with none accused {decoys_needed(self.limit)} decoys would do"
 
 
 def find_basis(drawn_by_auditor: bool, reference_calibrated: bool, decoys: DecoyGate | None) -> Basis:
