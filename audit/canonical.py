@@ -30,6 +30,11 @@ def canonical_bytes(value: Any) -> bytes:
         raise RequestError("cannot be written as canonical JSON: a name holds half of a surrogate pair") from error
 
 
+def dump_document(document: Any) -> bytes:
+    """The bytes of a parsed document for a reader of another room, which decides what it takes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
 def parse_json(
     data: bytes, what: str, *, max_bytes: int = MAX_JSON_BYTES, error: Callable[[str], AuditError] = RequestError
 ) -> Any:

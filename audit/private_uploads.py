@@ -5,13 +5,12 @@ An upload is removed when its audit has ended, however it ended, when it expires
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from audit.canonical import parse_json
+from audit.canonical import dump_document, parse_json
 from audit.errors import RequestError
 from audit.requests import parse_digest
 from audit.store import registrations, sealed
@@ -59,14 +58,14 @@ class PrivateUploads:
             expires_at=int(consent.expires.timestamp() * 1000),
             created_at=now_ms(),
         )
-        return self._add(row, _dump(content["openings"]))
+        return self._add(row, dump_document(content["openings"]))
 
     def add_records(self, caller: Principal, body: bytes) -> SealedUpload:
         """Take `{"records", "auditors"}`. Raises RequestError, ConflictError; no message holds a text."""
         from audit.privacy.records import read_records
 
         content, names = _read_body(body, {"records"})
-        data = _dump(content["records"])
+        data = dump_document(content["records"])
         records = read_records(data)
         row = SealedUpload(
             digest=records.commitment,
@@ -132,25 +131,15 @@ class PrivateUploads:
             sealed.forget_uses(session, self.limits.days)
 
 
-def read_consent_document(document: Any, now: datetime) -> Consent:
-    """A consent request from a parsed JSON document, checked whole. Raises RequestError."""
-    from privacy.consent import read_request
-    from privacy.errors import PrivacyError
-
-    try:
-        return read_request(_dump(document), now)
-    except PrivacyError as error:
-        raise RequestError(str(error)) from None
-
-
 def _check_openings(consent: Any, openings: Any, now: datetime) -> tuple[Consent, Openings]:
+    from audit.privacy.consents import read_consent
     from privacy.consent import Guard, read_openings
     from privacy.errors import PrivacyError
     from privacy.matching.matchers import TYPES, open_matcher
 
-    asked = read_consent_document(consent, now)
+    asked = read_consent(consent, now)
     try:
-        found = read_openings(_dump(openings))
+        found = read_openings(dump_document(openings))
         Guard(asked, found, asked.model_digest, now)
         for type_, value in found.values:
             if type_ in TYPES or type_.startswith("id:"):
@@ -168,11 +157,6 @@ def _read_body(body: bytes, members: set[str]) -> tuple[Mapping[str, Any], list[
     if registrations.EVERYBODY in names:
         raise RequestError("personal values and private records are lent to named auditors only")
     return content, names
-
-
-def _dump(document: Any) -> bytes:
-    """The bytes of a parsed document, as its own reader takes them."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def _scope(caller: Principal) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.errors import ForbiddenError, RequestError, StorageError
 from audit.requests import parse_name
+from audit.runners.exchanges import ExchangeLog
 from audit.runners.protocol import RunnerError, Tier
 from audit.runners.requirements import require
 from audit.service_kinds import Needs
@@ -29,13 +30,18 @@ ENDPOINT, DIRECTORY, TINY = "endpoint", "directory", "tiny"
 OpenRunner = Callable[..., Any]
 
 
-def open_registered(row: Model, vault: Vault, allow_private: bool, open_runner: OpenRunner | None = None) -> Runner:
-    """The runner of a registration. Raises RunnerError."""
+def open_registered(
+    row: Model, vault: Vault, allow_private: bool, open_runner: OpenRunner | None = None, silent: bool = False
+) -> Runner:
+    """The runner of a registration; a `silent` one keeps nothing of what an endpoint is asked. Raises RunnerError."""
     if open_runner is None:
         from audit.runners.opening import open_runner as standard
 
         open_runner = standard
-    runner: Runner = open_runner(row.address, api_key=vault.read_endpoint_key(row.id), allow_private=allow_private)
+    options: dict[str, Any] = {"api_key": vault.read_endpoint_key(row.id), "allow_private": allow_private}
+    if silent:
+        options["exchanges"] = ExchangeLog.none()
+    runner: Runner = open_runner(row.address, **options)
     return runner
 
 
@@ -60,7 +66,8 @@ class LentResources:
         """See `audit.service_kinds.Resources`."""
         if digest not in self._open:
             row = self._row(digest)
-            runner = open_registered(row, self.vault, self.allow_private, self.open_runner)
+            silent = bool(self.needs.openings or self.needs.records)
+            runner = open_registered(row, self.vault, self.allow_private, self.open_runner, silent)
             self._open[digest] = runner
             registered, found = row.attestation or {}, runner.attestation().to_json()
             for name in ("model", "model_digest"):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from audit.canonical import parse_json
+from audit.canonical import dump_document, parse_json
 from audit.errors import RequestError
 
 FORMAT = "assay-privacy-records/1"
@@ -46,7 +45,7 @@ def new_records(groups: Mapping[str, Sequence[str]]) -> tuple[bytes, str]:
         "key": secrets.token_bytes(KEY_BYTES).hex(),
         "groups": {name: list(texts) for name, texts in groups.items()},
     }
-    data = _canonical(content)
+    data = dump_document(content)
     return data, read_records(data).commitment
 
 
@@ -68,14 +67,10 @@ def read_records(data: bytes) -> Records:
         for number, text in enumerate(texts, 1):
             if not isinstance(text, str) or not 0 < len(text) <= MAX_RECORD_CHARS or _is_torn(text):
                 raise RequestError(f"record {number} of the group {name} must be a text of 1 to {MAX_RECORD_CHARS} characters")
-    commitment = hmac.digest(bytes.fromhex(key), _DOMAIN + _canonical({"groups": groups}), hashlib.sha256).hex()
+    commitment = hmac.digest(bytes.fromhex(key), _DOMAIN + dump_document({"groups": groups}), hashlib.sha256).hex()
     return Records({name: tuple(texts) for name, texts in groups.items()}, commitment)
 
 
 def _is_torn(text: str) -> bool:
     """Half of a surrogate pair, which no UTF-8 file holds."""
     return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _canonical(value: Mapping[str, object]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
