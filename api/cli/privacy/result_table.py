@@ -1,0 +1,58 @@
+"""A black-box probe's result as lines for people: one row an item, the decoy gate, gamma, conditions. Shows no value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from api.cli.options import table
+from privacy.probes.evidence import Evidence, HitEvidence, IntervalEvidence, RankEvidence
+from privacy.probes.results import ItemResult, ProbeResult
+
+_COLUMNS = ("subject", "type", "length", "measured", "p", "p_adjusted", "verdict")
+
+
+def describe(result: ProbeResult, conditions: Sequence[str]) -> str:
+    """All of it."""
+    rows = [_row(person.id, item) for person in result.people for item in person.items]
+    reference = result.reference.name if result.reference else "none"
+    lines = [
+        f"model {result.model.name}, tier {result.access.value}; reference {reference}",
+        table(rows, _COLUMNS, "no item"),
+        f"decoys: {result.gate}",
+        *_reveal_lines(result),
+        *(f"condition: {sentence}" for sentence in conditions),
+    ]
+    return "\n".join(lines)
+
+
+def _row(subject: str, item: ItemResult) -> dict[str, Any]:
+    return {
+        "subject": subject.removeprefix("subject-")[:8],
+        "type": item.measured.type,
+        "length": item.measured.length_class,
+        "measured": measured_words(item.measured.evidence),
+        "p": f"{item.p_value:.3g}",
+        "p_adjusted": f"{item.p_adjusted:.3g}",
+        "verdict": str(item.verdict),
+    }
+
+
+def measured_words(evidence: Evidence) -> str:
+    """`rank 3 of 1000`, `rank 1 to 7 of 1000`, or `2 hits in 300`; N nulls make N + 1 ranks."""
+    if isinstance(evidence, RankEvidence):
+        return f"rank {evidence.rank} of {evidence.nulls + 1}"
+    if isinstance(evidence, IntervalEvidence):
+        return f"rank {evidence.best} to {evidence.worst} of {evidence.nulls + 1}"
+    assert isinstance(evidence, HitEvidence)
+    return f"{evidence.hits} hits in {evidence.samples}"
+
+
+def _reveal_lines(result: ProbeResult) -> Iterator[str]:
+    for one in result.reveal:
+        if one.group is None and not one.decoys:
+            low, high = one.interval
+            yield (
+                f"gamma: {one.revealed} of {one.people} reveal their {one.type} within 10^{one.exponent} answers"
+                f" (share {low:.2g} to {high:.2g} at 95 %)"
+            )

@@ -1,0 +1,47 @@
+"""Failures of commands that handle personal values: one line, and no exception behind it that could hold a value."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+
+from api.cli.exits import CommandError, Exit
+from api.cli.outcome import clear_errors
+
+T = TypeVar("T")
+TRACEBACKS = "ASSAY_TRACEBACKS"
+_MEMORY = "not enough memory for this model; choose a smaller one, or fewer nulls"
+
+
+def run_silently(work: Callable[[], T], resumes: bool = False) -> T:
+    """What `work` gives. Raises CommandError without cause or context, typer.Exit as it is.
+
+    Messages of this project's own errors stand for themselves: they quote no value. Of any other exception only its type is
+    told, with ASSAY_TRACEBACKS=1 also the lines of code it came through: its text and those of its causes may quote anything.
+    """
+    try:
+        with clear_errors(resumes=resumes, memory=_MEMORY):
+            return work()
+    except CommandError as error:
+        message, code = error.message, error.code
+    except typer.Exit as stop:
+        code = Exit(stop.exit_code)
+        message = ""
+    except Exception as error:
+        message, code = _describe(error), Exit.OPERATIONAL
+    # Outside the handlers, so that what is raised here has no context.
+    if not message:
+        raise typer.Exit(code)
+    raise CommandError(message, code)
+
+
+def _describe(error: Exception) -> str:
+    said = f"internal error ({type(error).__name__}); a defect of assay. {TRACEBACKS}=1 shows where"
+    if not os.environ.get(TRACEBACKS):
+        return said
+    frames = traceback.extract_tb(error.__traceback__)
+    return "\n".join([said, *(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)])
