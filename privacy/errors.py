@@ -33,3 +33,7 @@ class ProbeCancelledError(PrivacyError):
 
 class BoundaryError(PrivacyError):
     """A tokenizer joins the end of the prompt with the beginning of the value in a way that no common boundary repairs."""
+
+
+class TemplateError(PrivacyError):
+    """A template is malformed, or does not fit the person it is asked for."""
