@@ -70,7 +70,7 @@ class ServiceProcesses:
             child.terminate()
         for child in self.children.values():
             try:
-                child.wait(timeout=20)
+                child.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()

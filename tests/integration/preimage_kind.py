@@ -58,11 +58,12 @@ class PreimageKind:
                 file.write(f"{line}\n")
 
     def answer(self, request: AuditRequest, workspace: Path, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
-        steps = 10
+        delay_s = float(request.params.get("answer_delay_s", 0))
+        steps = 10 + int(20 * delay_s)
         for step in range(steps):
             if cancelled():
                 raise CancelledError("the audit was cancelled")
             progress(step / steps, "looking for the preimage")
-            time.sleep(float(request.params.get("answer_delay_s", 0)) / steps)
+            time.sleep(delay_s / steps)
         secret = (workspace / SECRET_PATH).read_bytes()
         return {"preimage.bin": secret, "request.txt": request.sha256.encode()}

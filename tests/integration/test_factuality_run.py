@@ -42,7 +42,7 @@ QUESTIONS = [
     Question("module", "A module is"),
 ]
 WHITE_BOX = ("p-true", "logprob", "position", "random")
-QUICK = Limits(timeout_s=30, attempts=3, first_pause_s=0.01)
+QUICK = Limits(timeout_s=60, attempts=3, first_pause_s=0.01)
 FILES = (LEDGER, FILTERED, REPORT)
 
 

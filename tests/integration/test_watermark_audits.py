@@ -58,6 +58,7 @@ def test_texts_from_the_command_line(
     (tmp_path / "marked.json").write_text(json.dumps(gumbel_text(key.config, 300, 1).tolist()))
     (tmp_path / "plain.txt").write_text(TEXT)
     ask = ["audit", "request", "--kind", "watermark.detect", "--watermark-key", key.commitment[:16]]
+    ask += ["--params", '{"alpha": 1e-8}']  # no text without the mark reaches it by chance
     code, out = run([*ask, "--ids", str(tmp_path / "marked.json"), "--claim", "watermarked", "--watch", "--json"], capsys)
     events = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and events[-1]["type"] == "done" and events[-1]["data"]["verdict"] == "holds"
@@ -97,8 +98,13 @@ def test_detection_is_asked_of_the_owner_not_of_the_service(service: ServiceProc
 
 # ---------------------------------------------------------------------- on the tiny model
 
+# The verdict holds from 18 of 24 found and with one false alarm, which leaves room for another machine's model and its texts.
+ROBUST = {
+    "texts": 24, "lengths": [100], "attacks": ["substitution"], "rates": [0.2, 0.9], "alpha": 5e-4, "runs": 1999,
+    "claims": [{"attack": "none", "rate": 0, "length": 100, "power": 0.5}],
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "watermark.robustness": {"texts": 24, "lengths": [100], "attacks": ["substitution"], "rates": [0.2, 0.9]},
+    "watermark.robustness": ROBUST,
     "watermark.distortion": {"token_prompts": 50, "text_prompts": 12, "repeated_prompts": 4, "repeats": 2, "length": 16},
     "watermark.stealing": {
         "budgets": [10],
@@ -226,8 +232,11 @@ def test_an_endpoint_is_audited_and_its_api_key_stays_in_the_vault(
         with pytest.raises(ServiceError) as downgrade:
             audit_model(dora, model, key, "watermark.distortion")
         assert downgrade.value.slug == "missing-capability"
-        params = {"embed": "model", "texts": 8, "lengths": [60], "attacks": ["homoglyphs"], "rates": [0.3], "prompt_tokens": 16}
-        claims = [{"attack": "none", "rate": 0, "length": 60, "power": 0.5}]
+        params = {
+            "embed": "model", "texts": 8, "lengths": [120], "attacks": ["homoglyphs"], "rates": [0.3], "prompt_tokens": 16,
+            "alpha": 2e-3, "runs": 999,
+        }  # fmt: skip
+        claims = [{"attack": "none", "rate": 0, "length": 120, "power": 0.5}]
         files, found = verified(dora, audit_model(dora, model, key, "watermark.robustness", claims=claims, **params))
         assert found.outputs["cells"][0]["detected"] >= 6 and found.checks[-1].ok
         assert b"/completions" in files["evidence/answer/exchanges.jsonl"]

@@ -103,13 +103,13 @@ def test_a_claim_lost_at_the_end_is_reported(run: Path) -> None:
 
 def test_a_claim_lost_while_answering_stops_the_answer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_module, "TICK_S", 0.02)
-    agent, client = make(run, renew=ServiceError("forbidden", 403, "gone"), delay_s=20)  # type: ignore[arg-type]
+    agent, client = make(run, renew=ServiceError("forbidden", 403, "gone"), delay_s=600)  # type: ignore[arg-type]
     assert results(agent) == ["lost"] and "submit_evidence" not in client.calls
 
 
 def test_a_service_silent_for_a_moment_does_not_stop_the_answer(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_module, "TICK_S", 0.02)
-    agent, client = make(run, renew=ServiceError("unreachable", 0, "silent"), delay_s=1)  # type: ignore[arg-type]
+    agent, client = make(run, renew=ServiceError("unreachable", 0, "silent"), delay_s=2)  # type: ignore[arg-type]
     assert results(agent) == ["submitted"] and "renew" in client.calls
 
 

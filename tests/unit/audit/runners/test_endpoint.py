@@ -18,7 +18,7 @@ from audit.runners.protocol import RunnerError
 from tests.unit.audit.runners.scripted_server import Answer, Seen, scripted
 
 KEY = 'sk-"very\\secret'
-QUICK = Limits(timeout_s=2.0, attempts=4, first_pause_s=0.01)
+QUICK = Limits(timeout_s=60.0, attempts=4, first_pause_s=0.01)
 
 
 def connect(url: str, **options: Any) -> Endpoint:
@@ -100,14 +100,17 @@ def test_key_needs_encryption() -> None:
 
 
 def test_slow_server_and_broken_connection() -> None:
+    told = threading.Event()
+
     def slow(count: int, seen: Seen) -> Answer:
-        time.sleep(0.5)
+        told.wait(60)
         return 200, {}, b"{}"
 
     with scripted(slow) as (url, _):
         endpoint = connect(url, limits=Limits(timeout_s=0.1, attempts=2, first_pause_s=0.01))
         with pytest.raises(RunnerError, match=r"no answer within 0\.1 s, after 2 attempts"):
             endpoint.get("/models")
+        told.set()
         endpoint.close()
     endpoint = connect(url, limits=Limits(attempts=2, first_pause_s=0.01))
     with pytest.raises(RunnerError, match="connection failed"):
@@ -128,7 +131,7 @@ def test_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_order_concurrency_progress_and_cancel() -> None:
-    lock, running, most = threading.Lock(), 0, 0
+    lock, running, most = threading.Condition(), 0, 0
 
     def count_running(count: int, seen: Seen) -> Answer:
         nonlocal running, most
@@ -136,27 +139,27 @@ def test_order_concurrency_progress_and_cancel() -> None:
         with lock:
             running += 1
             most = max(most, running)
+            lock.notify_all()
+            lock.wait_for(lambda: most > 1, 60)  # one at a time would wait here for ever
         time.sleep(0.02 * (number % 3))
         with lock:
             running -= 1
         return 200, {}, json.dumps({"i": number}).encode()
 
     with scripted(count_running) as (url, seen):
-        endpoint = connect(url, limits=Limits(concurrency=3, timeout_s=5))
+        endpoint = connect(url, limits=Limits(concurrency=3, timeout_s=60))
         calls = [("POST", "/completions", {"i": i}) for i in range(12)]
         told: list[int] = []
         assert [answer["i"] for answer in endpoint.ask_all(calls, told.append)] == list(range(12))
-        assert 1 < most <= 3
+        assert most in (2, 3)
         assert told[-1] == 12 and told == sorted(told)
         before = len(seen)
         started = time.monotonic()
         with pytest.raises(CancelledError):
             endpoint.ask_all(calls * 500, cancelled=lambda: time.monotonic() - started > 0.2)
-        assert time.monotonic() - started < 2
-        time.sleep(0.2)
         asked = len(seen)
-        time.sleep(0.2)
-        assert before < len(seen) == asked < 6_000
+        time.sleep(0.4)
+        assert before < asked <= len(seen) <= asked + 3 < 6_000, "nothing is asked but what was on its way"
         endpoint.close()
 
 
