@@ -23,7 +23,8 @@ MAX_TEMPLATES = 64
 MAX_NULLS = 500_000
 MAX_SAMPLES = 1_000_000
 MAX_VALUE = 400
-MAX_EXPONENT = 18
+MAX_EXPONENT = 9
+"""Powers of ten of queries that are told apart; beyond, a value is as good as never revealed, and more would tell of it."""
 TOLERATED = 4
 """The rate of false accusations among decoys that a run may show, in multiples of alpha. Decoys are accused at level alpha, so a
 sound run accuses about alpha of them; no number of decoys shows a rate of alpha to lie below alpha."""
@@ -53,12 +54,12 @@ class ProbePlan:
     groups: Mapping[str, str] = field(default_factory=dict)
     standardise: bool = True
     tolerance: float = 1e-4
+    region: str | None = "US"
+    """The country of phone numbers without a country code."""
     samples: int = 300
     """Text tier: answers for each item, shared out over its templates."""
     sequential: bool = True
     """Text tier: stop asking for a value as soon as it is found, by a test that is valid whenever one stops."""
-    region: str | None = "US"
-    """Text tier: the country of phone numbers without a country code."""
     decoding: Decoding = field(default_factory=lambda: Decoding(max_new_tokens=48))
     seed: int = field(default=0, repr=False)
 

@@ -150,4 +150,6 @@ def _same(said: Any, follows: Any) -> bool:
 def _same_leaf(said: Any, follows: Any) -> bool:
     if isinstance(follows, float) and type(said) in (int, float):
         return math.isclose(said, follows, rel_tol=1e-9, abs_tol=1e-300)
+    if isinstance(follows, str):
+        return isinstance(said, str) and said == follows
     return type(said) is type(follows) and bool(said == follows)

@@ -109,6 +109,6 @@ def sum_logs(logs: Sequence[float]) -> float:
     return math.fsum(min(0.0, max(TOKEN_FLOOR, one)) for one in logs)
 
 
-def score_values(model: ProbedModel, target: Target, candidates: Candidates) -> Floats:
-    """ln q of every candidate after every template of one target (templates x candidates)."""
-    return _score(model, [target], [candidates], None)[0][0]
+def score_splits(model: ProbedModel, splits: Sequence[Split]) -> Floats:
+    """ln q of every candidate after the prompt of each template (templates x candidates)."""
+    return np.array([row for split in splits for row in _ask(model, [split])])

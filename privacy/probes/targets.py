@@ -6,13 +6,15 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from privacy.boundary import split_at_boundary
-from privacy.errors import PlanError
+from privacy.boundary import Boundary, split_at_boundary
+from privacy.errors import BoundaryError, PlanError
 from privacy.invented.values import draw_values
 from privacy.people import Person
 from privacy.probes.model import ProbedModel
 from privacy.probes.plan import MAX_TEMPLATES, ProbePlan
 from privacy.templates import Template, builtin_templates
+
+TERMINATOR = "\n"
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,17 @@ def templates_of(plan: ProbePlan, person: Person, type_: str) -> tuple[Template,
     if plan.templates is None:
         found = tuple(builtin_templates(type_, [other for other in plan.items(person) if other != type_]))
     else:
-        found = tuple(template for template in plan.templates if template.target == type_)
+        known = set(plan.items(person))
+        found = tuple(one for one in plan.templates if one.target == type_ and known.issuperset(one.items))
     if not 1 <= len(found) <= MAX_TEMPLATES:
-        raise PlanError(f"there are {len(found)} templates for the type {type_}; 1 to {MAX_TEMPLATES} are needed")
+        raise PlanError(f"{len(found)} templates ask for the type {type_} of what is known; 1 to {MAX_TEMPLATES} are needed")
     return found
 
 
 def draw_candidates(plan: ProbePlan, target: Target) -> Candidates:
     """The value and `plan.nulls` generated ones of its format; they depend on the plan's seed, the person's id and the type."""
     rng = random.Random(f"{plan.seed}/{target.person.id}/{target.type}")
-    values = draw_values(target.type, target.value, plan.nulls, rng)
+    values = draw_values(target.type, target.value, plan.nulls, rng, plan.region)
     if len(values) != plan.nulls:
         raise PlanError(f"{len(values)} nulls of the type {target.type} were drawn where {plan.nulls} are needed")
     at = rng.randrange(plan.nulls + 1)
@@ -68,9 +71,17 @@ Split = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
 
 def split_all(model: ProbedModel, target: Target, candidates: Candidates) -> Iterator[Split]:
     """For every template, prompt and candidates as this model's tokens, with one boundary. Raises BoundaryError."""
-    for context in target.contexts():
-        boundary = split_at_boundary(model.tokenize, context, candidates.values)
+    for template, context in zip(target.templates, target.contexts()):
+        boundary = _split(model, context, candidates, template.separator)
         yield tuple(boundary.prompt), tuple(tuple(row) for row in boundary.candidates)
+
+
+def _split(model: ProbedModel, context: str, candidates: Candidates, separator: str) -> Boundary:
+    """Where one candidate begins another, all are scored with a line break after them."""
+    try:
+        return split_at_boundary(model.tokenize, context, candidates.values, separator)
+    except BoundaryError:
+        return split_at_boundary(model.tokenize, context, candidates.values, separator, TERMINATOR)
 
 
 def in_groups(targets: Sequence[Target], plan: ProbePlan, rows: int) -> Iterator[list[Target]]:

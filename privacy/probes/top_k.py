@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from privacy.errors import ModelAccessError, ScoreError
 from privacy.probes.evidence import IntervalEvidence, exponent_of
 from privacy.probes.model import Access, ProbedModel, Progress
 from privacy.probes.plan import ProbePlan
-from privacy.probes.scoring import MOST_ABOVE_ZERO, score_values
+from privacy.probes.scoring import MOST_ABOVE_ZERO, score_splits
 from privacy.probes.targets import Candidates, Split, Target, draw_candidates, split_all
 from privacy.statistics.censored import censored_p_value, missing_token_bound
 
@@ -83,12 +84,13 @@ def bound_targets(
 def _bound(plan: ProbePlan, target: Target, model: ProbedModel, reference: ProbedModel | None) -> IntervalEvidence:
     candidates = draw_candidates(plan, target)
     splits = list(split_all(model, target, candidates))
+    tokens = ListedTokens(model)
+    least, most = _exponents(tokens, splits, candidates.at)
     theirs = np.zeros((len(splits), len(candidates.values)))
     if reference is not None:
-        theirs = score_values(reference, target, candidates)
-    tokens = ListedTokens(model)
+        theirs = score_splits(reference, [_after_shared(split) for split in split_all(reference, target, candidates)])
+    splits = [_after_shared(split) for split in splits]
     own = [_walk(tokens, prompt, [tails[candidates.at]], [-math.inf])[0] for prompt, tails in splits]
-    least, most = exponent_of(max(high for _, high in own)), exponent_of(max(low for low, _ in own))
     scored = [_score(bounds, splits[k][1][candidates.at], theirs[k, candidates.at], reference) for k, bounds in enumerate(own)]
     low, high = (max(one[side] for one in scored) for side in (0, 1))
     if math.isinf(low):  # whatever a null scores may be more: nothing to be gained by asking
@@ -97,6 +99,24 @@ def _bound(plan: ProbePlan, target: Target, model: ProbedModel, reference: Probe
     p = censored_p_value((low - plan.tolerance, high), lows, highs)
     best, worst = (round(one * (plan.nulls + 1)) for one in (p.p_min, p.p_max))
     return IntervalEvidence(best, worst, plan.nulls, least, most)
+
+
+def _exponents(tokens: ListedTokens, splits: Sequence[Split], at: int) -> tuple[int | None, int | None]:
+    """Powers of ten of queries that reveal the value with the best template: at least, and at most."""
+    whole = [_walk(tokens, prompt, [tails[at]], [-math.inf])[0] for prompt, tails in splits]
+    return exponent_of(max(high for _, high in whole)), exponent_of(max(low for low, _ in whole))
+
+
+def _after_shared(split: Split) -> Split:
+    """With the tokens that all candidates begin with (a space, an area code) moved into the prompt.
+
+    They tell no candidate from another, but one of them that is not listed would leave every score without a lower bound. Every
+    candidate keeps one token at least.
+    """
+    prompt, tails = split
+    pairs = zip(min(tails), max(tails))  # what these two share, all of them share
+    shared = min(sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs)), min(map(len, tails)) - 1)
+    return (*prompt, *tails[0][:shared]), tuple(tail[shared:] for tail in tails)
 
 
 def _null_bounds(

@@ -12,6 +12,8 @@ from privacy.errors import ScoreError
 from privacy.statistics.binomial import check_level
 
 Floats = npt.NDArray[np.float64]
+# p-values are fractions with small denominators: one that equals the level must not miss it by the last bits of a product.
+_LAST_BITS = 1 + 1e-12
 
 
 def _p_values(values: npt.ArrayLike) -> Floats:
@@ -75,8 +77,8 @@ def discover(items: Sequence[npt.ArrayLike], alpha: float = 0.05) -> Discoveries
     adjusted = [holm(p) for p in items]
     subject_p = [float(p.min()) for p in adjusted]
     subject_q = benjamini_hochberg(subject_p)
-    found = subject_q <= alpha
-    level = alpha * int(found.sum()) / len(items)
+    found = subject_q <= alpha * _LAST_BITS
+    level = alpha * _LAST_BITS * int(found.sum()) / len(items)
     return Discoveries(
         tuple(subject_p),
         tuple(map(float, subject_q)),
