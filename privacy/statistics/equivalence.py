@@ -57,6 +57,14 @@ def paired_equivalence(model: npt.ArrayLike, reference: npt.ArrayLike, margin: f
     return _decide(float(difference.mean()), error, difference.size - 1, margin, alpha, (ours.size, theirs.size))
 
 
+def summary_equivalence(mean: float, deviation: float, n: int, margin: float, alpha: float = 0.05) -> Equivalence:
+    """The same from mean, standard deviation (n - 1) and number of the paired differences. Raises PlanError and ScoreError."""
+    mean, deviation = map(float, as_scores([mean, deviation], "mean and deviation of the differences"))
+    if n < 1 or deviation < 0:
+        raise ScoreError("differences have a deviation of at least 0, and there is at least one")
+    return _decide(mean, deviation / n**0.5, n - 1, margin, alpha, (n, n))
+
+
 def unpaired_equivalence(model: npt.ArrayLike, reference: npt.ArrayLike, margin: float, alpha: float = 0.05) -> Equivalence:
     """Different entities in the two groups: Welch's interval."""
     a, b = as_scores(model, "metric of the model"), as_scores(reference, "metric of the reference")
