@@ -35,7 +35,8 @@ def test_proof_bytes_are_exact_but_for_path_nodes(profile: str) -> None:
     nodes = expected_path_nodes(chosen.n, chosen.t) * len(schedule.tableaux) + expected_path_nodes(pad.n, pad.t)
     fixed = proof_bytes(schedule) - round(NODE_BYTES * nodes)
     assert (len(proven.proof) - fixed) % NODE_BYTES == 0, "what is left is a whole number of digests"
-    assert len(proven.proof) == pytest.approx(proof_bytes(schedule), rel=0.05)
+    # Which columns are opened is drawn anew for each proof; eight standard deviations of what that does to the length.
+    assert len(proven.proof) == pytest.approx(proof_bytes(schedule), rel=0.15 if profile == "TOY4" else 0.05)
     assert shape_of("x", proven.statement).statement_bytes == len(proven.statement.encode())
 
 
