@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -77,20 +77,36 @@ def tiny_folder(seed: int = 0, progress: Progress | None = None, recipe: str = "
     """
     if recipe not in RECIPES:
         raise RunnerError(f"there is no recipe {recipe!r}; there are {', '.join(RECIPES)}")
+    text_digest = hashlib.sha256(training_text().encode()).hexdigest()
+    identity = {"recipe": recipe, **asdict(RECIPES[recipe]), "seed": seed, "versions": library_versions(), "text": text_digest}
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        from audit.runners import tiny_training
+
+        return tiny_training.train(folder, RECIPES[recipe], seed, progress or (lambda fraction, message: None))
+
+    return kept_folder(recipe, identity, make)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what trains, part of every identity. Raises RunnerError when the group `models` is not installed."""
     try:
-        versions = {name: version(name) for name in ("torch", "transformers", "tokenizers")}
+        return {name: version(name) for name in ("torch", "transformers", "tokenizers")}
     except PackageNotFoundError:
         raise RunnerError('the tiny model needs torch and transformers: pip install "assay-audit[models]"') from None
-    text_digest = hashlib.sha256(training_text().encode()).hexdigest()
-    identity = {"recipe": recipe, **asdict(RECIPES[recipe]), "seed": seed, "versions": versions, "text": text_digest}
+
+
+def kept_folder(name: str, identity: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]]) -> Path:
+    """The model of this identity in the cache. Where it is not there intact, `make` trains it into the folder it is given and
+    says what was measured; processes wait for one another. Raises RunnerError when the cache cannot be written."""
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    folder = cache_folder() / f"{recipe}-{key[:16]}"
+    folder = cache_folder() / f"{name}-{key[:16]}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(folder.parent / f"{folder.name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not _intact(folder, identity):
-                _make(folder, identity, progress or (lambda fraction, message: None))
+                _make(folder, identity, make)
     except OSError as error:
         raise RunnerError(f"the tiny model cannot be kept in {folder.parent}: {error.strerror}; set ASSAY_CACHE") from error
     return folder
@@ -122,13 +138,11 @@ def _intact(folder: Path, identity: Mapping[str, Any]) -> bool:
         return False
 
 
-def _make(folder: Path, identity: Mapping[str, Any], progress: Progress) -> None:
+def _make(folder: Path, identity: Mapping[str, Any], make: Callable[[Path], Mapping[str, Any]]) -> None:
     """Train into a folder beside and rename it: a killed training leaves nothing that looks finished."""
-    from audit.runners import tiny_training
-
     building = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        measured = tiny_training.train(building, RECIPES[identity["recipe"]], int(identity["seed"]), progress)
+        measured = make(building)
         card = {"identity": identity, "measured": measured, "files": _digests(building)}
         (building / CARD).write_text(json.dumps(card, indent=1, sort_keys=True))
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from audit.runners.tiny import END_OF_TEXT, Recipe, heldout_text, training_text
 MATRIX_RATE, OTHER_RATE, WEIGHT_DECAY = 0.03, 8e-3, 0.05
 WARM_UP_STEPS, COOL_DOWN_SHARE = 20, 0.6
 MEASURED_WINDOWS = 16
+NOTHING = -100
+"""In place of a token: the end of a window that a text does not fill."""
 
 
 def train(folder: Path, recipe: Recipe, seed: int, progress: Progress) -> dict[str, float]:
@@ -30,11 +33,12 @@ def train(folder: Path, recipe: Recipe, seed: int, progress: Progress) -> dict[s
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            tokenizer = _train_tokenizer(folder, recipe)
-            model = _train_model(recipe, torch.tensor(tokenizer.encode(training_text()).ids), progress)
-            perplexity, entropy = _measure(model, torch.tensor(tokenizer.encode(heldout_text()).ids), recipe.sequence)
+            tokenizer = train_tokenizer(folder, recipe.vocab_size, training_text().split("\n\n"))
+            data = torch.tensor(tokenizer.encode(training_text()).ids)
+            model = train_model(recipe, _random_windows(recipe, data), progress)
+            perplexity, entropy = measure(model, torch.tensor(tokenizer.encode(heldout_text()).ids), recipe.sequence)
             sampled = _sample(model, recipe.sequence)
-            _, own_entropy = _measure(model, sampled.flatten(), recipe.sequence)
+            _, own_entropy = measure(model, sampled.flatten(), recipe.sequence)
         model.save_pretrained(folder)
     finally:
         torch.set_num_threads(threads)
@@ -47,19 +51,22 @@ def train(folder: Path, recipe: Recipe, seed: int, progress: Progress) -> dict[s
     }
 
 
-def _train_tokenizer(folder: Path, recipe: Recipe) -> Any:
+def train_tokenizer(folder: Path, vocab_size: int, texts: Sequence[str], single_digits: bool = False) -> Any:
+    """Byte-level BPE of these texts, saved in `folder`; with `single_digits` no token holds two digits."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    apart = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), to_bytes]) if single_digits else to_bytes
+    tokenizer.pre_tokenizer = apart
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=recipe.vocab_size,
+        vocab_size=vocab_size,
         special_tokens=[END_OF_TEXT],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(training_text().split("\n\n"), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -89,8 +96,17 @@ def _new_model(recipe: Recipe) -> Any:
     return LlamaForCausalLM(config).float()
 
 
-def _train_model(recipe: Recipe, data: Any, progress: Progress) -> Any:
-    """Random windows of the text; the rate is warmed up, held, and brought down linearly."""
+def _random_windows(recipe: Recipe, data: Any) -> Iterator[Any]:
+    import torch
+
+    while True:
+        starts = torch.randint(0, len(data) - recipe.sequence, (recipe.batch,)).tolist()
+        yield torch.stack([data[start : start + recipe.sequence] for start in starts])
+
+
+def train_model(recipe: Recipe, batches: Iterable[Any], progress: Progress) -> Any:
+    """A new model, `recipe.steps` steps of it on batches (windows x tokens; NOTHING where there is none). The rate is warmed up,
+    held, and brought down linearly. Random initial weights: torch's generator."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -105,12 +121,10 @@ def _train_model(recipe: Recipe, data: Any, progress: Progress) -> Any:
         ),
         (torch.optim.AdamW(others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0), OTHER_RATE),
     ]
-    for step in range(recipe.steps):
+    for step, batch in zip(range(recipe.steps), batches):
         rate = min(1.0, (step + 1) / WARM_UP_STEPS, (1 - step / recipe.steps) / COOL_DOWN_SHARE)
-        starts = torch.randint(0, len(data) - recipe.sequence, (recipe.batch,)).tolist()
-        batch = torch.stack([data[start : start + recipe.sequence] for start in starts])
-        logits = model(input_ids=batch).logits[:, :-1]
-        loss = cross_entropy(logits.reshape(-1, recipe.vocab_size), batch[:, 1:].reshape(-1))
+        logits = model(input_ids=batch.clamp(min=0)).logits[:, :-1]
+        loss = cross_entropy(logits.reshape(-1, recipe.vocab_size), batch[:, 1:].reshape(-1), ignore_index=NOTHING)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser, full_rate in optimisers:
@@ -123,7 +137,7 @@ def _train_model(recipe: Recipe, data: Any, progress: Progress) -> Any:
     return model.eval()
 
 
-def _measure(model: Any, ids: Any, length: int) -> tuple[float, float]:
+def measure(model: Any, ids: Any, length: int) -> tuple[float, float]:
     """Perplexity of a text under the model, and the mean entropy (nats) of its next-token distributions on it."""
     import torch
 
