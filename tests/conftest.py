@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 SEED = os.environ.get("ASSAY_TEST_SEED", "")
 
-settings.register_profile("repeatable", derandomize=not SEED, deadline=None)
+settings.register_profile("repeatable", derandomize=not SEED, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
 
