@@ -48,7 +48,7 @@ def read_consents(fields: Fields) -> tuple[Consent, ...]:
     found = []
     for index, document in enumerate(value):
         try:
-            consent = read_consent(document, _issued(document))
+            consent = read_consent(document, issued(document))
         except RequestError as error:
             raise RequestError(f"params.consents[{index}]: {error}") from None
         types = [item.type for item in consent.items]
@@ -62,7 +62,7 @@ def read_consents(fields: Fields) -> tuple[Consent, ...]:
     return tuple(found)
 
 
-def _issued(document: Any) -> datetime:
+def issued(document: Any) -> datetime:
     """When a consent was issued, by its own word; what is no time is refused by the reader."""
     try:
         return datetime.strptime(document["issued"], TIME).replace(tzinfo=UTC)

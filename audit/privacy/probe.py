@@ -9,29 +9,16 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from audit.errors import EvidenceError, RequestError
-from audit.params import Fields, derive_seed
-from audit.privacy.consents import (
-    IDENTITY,
-    check_consents,
-    check_items,
-    open_subjects,
-    read_consents,
-    subject_id,
-)
-from audit.privacy.params import Models, model_conditions, read_evidence, read_models, started_at, write_evidence
-from audit.privacy.screen import Screen
-from audit.registry import Cancelled, Check, CheckContext, Outcome, Progress, Verdict
-from audit.requests import AuditRequest
-from audit.runners.protocol import Runner
-from audit.service_kinds import Needs, Resources
-from audit.service_run import ServiceRun
+from audit.params import Fields
+from audit.privacy.consents import IDENTITY, check_consents, check_items, open_subjects, read_consents, subject_id
+from audit.privacy.model_audit import ModelAudit, Run
+from audit.privacy.params import MODEL, REFERENCE, Asked, Registered, check_facts, model_conditions, read_models
+from audit.registry import Check, Outcome, Verdict
 from audit.subjects import consented_digest
 from privacy.consent import Consent
-from privacy.errors import PrivacyError, ScoreError
 from privacy.people import Origin, Person
 from privacy.probes.model import Access, Decoding
 from privacy.probes.plan import MAX_EXPONENT, MAX_NULLS, MAX_PEOPLE, MAX_SAMPLES, MAX_TYPES, ProbePlan
@@ -40,32 +27,17 @@ from privacy.statistics.planning import decoys_needed, nulls_needed
 from privacy.statistics.validity import Word
 
 NAME = "privacy.probe"
-FORMAT = "assay-privacy-probe/1"
 BEST = "best"
 ACCESSES = (BEST, Access.TEXT.value, Access.TOP_K.value, Access.FULL.value)
-_MEMBERS = {"at", "consents", "result"}
 
 
 @dataclass(frozen=True)
-class ProbeParams:
+class ProbeAsked(Asked):
     """`documents` are the consents as the request carries them; `plan` has no seed yet."""
 
-    models: Models
     documents: tuple[Any, ...]
     consents: tuple[Consent, ...]
     plan: ProbePlan
-
-
-def read_params(params: Mapping[str, Any]) -> ProbeParams:
-    """Read the parameters, and refuse here what the probe would refuse for its numbers. Raises RequestError, PrivacyError."""
-    fields = Fields(params, NAME)
-    consents = read_consents(fields)
-    access = fields.choice("tier", BEST, ACCESSES)
-    needed = Access.TEXT if access == BEST else Access(access)
-    models = read_models(fields, needed)
-    plan = _read_plan(fields, consents, None if access == BEST else needed)
-    fields.done()
-    return ProbeParams(models, tuple(params["consents"]), consents, plan)
 
 
 def _read_plan(fields: Fields, consents: Sequence[Consent], access: Access | None) -> ProbePlan:
@@ -108,122 +80,72 @@ def _stand_ins(consents: Sequence[Consent], plan: ProbePlan) -> list[Person]:
     return [*people, *decoys]
 
 
-class PrivacyProbe(ServiceRun):
+class PrivacyProbe(ModelAudit):
     """The registered kind."""
 
     name = NAME
     title = "Whether a model gives away what data subjects signed for: exact ranks, decoys in every run"
+    format = "assay-privacy-probe/1"
+    members = frozenset(("at", "consents", "result"))
 
-    def parse_params(self, params: Mapping[str, Any]) -> ProbeParams:
-        try:
-            return read_params(params)
-        except PrivacyError as error:
-            raise RequestError(str(error)) from None
+    def read(self, params: Mapping[str, Any]) -> ProbeAsked:
+        fields = Fields(params, NAME)
+        consents = read_consents(fields)
+        access = fields.choice("tier", BEST, ACCESSES)
+        models = read_models(fields, Access.TEXT if access == BEST else Access(access))
+        plan = _read_plan(fields, consents, None if access == BEST else Access(access))
+        fields.done()
+        digests = tuple(consent.digest for consent in consents)
+        return ProbeAsked(models, digests, (), tuple(params["consents"]), consents, plan)
 
-    def needs(self, params: Mapping[str, Any]) -> Needs:
-        found = self.parse_params(params)
-        return Needs(models=found.models.needed, openings=tuple(consent.digest for consent in found.consents))
+    def measure(self, asked: ProbeAsked, run: Run) -> Mapping[str, Any]:
+        from privacy.invented.people import draw_people
+        from privacy.probes.black_box import run_black_box
 
-    def run(self, request: AuditRequest, resources: Resources, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
-        asked, screen = self.parse_params(request.params), Screen()
-        with screen.reasons():
-            return _run(asked, request, resources, screen, screen.progress(progress), cancelled)
+        at = run.started()
+        digest = consented_digest(asked.models.model, run.attestations[MODEL].to_json())
+        subjects = open_subjects(asked.consents, run.resources, digest, datetime.now(UTC))
+        run.screen.add(subjects.values)
+        names = [person.values["name"] for person in subjects.people]
+        decoys = draw_people(random.Random(run.seed("decoys")), asked.plan.decoys, asked.plan.types, taken_names=names)
+        result = run_black_box(
+            replace(asked.plan, seed=run.seed("nulls")),
+            [*subjects.people, *decoys],
+            run.models[MODEL],
+            run.models.get(REFERENCE),
+            release=subjects.release,
+            commit=run.redactor().commit,
+            keep=run.keep,
+            progress=run.progress,
+            cancelled=run.cancelled,
+        )
+        return {"at": at, "consents": list(asked.openings), "result": result.to_json()}
 
-    def check(self, request: AuditRequest, evidence: Mapping[str, bytes], context: CheckContext) -> Outcome:
-        asked = self.parse_params(request.params)
-        content, registered = read_evidence(FORMAT, asked.models, request, evidence, context, _MEMBERS)
-        check_consents(asked.documents, content["at"], asked.models.model, registered[asked.models.model])
-        if content["consents"] != [consent.digest for consent in asked.consents]:
+    def judge(self, asked: ProbeAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
+        from privacy.probes.recount import recount
+
+        check_consents(asked.documents, content["at"], asked.models.model, registered[MODEL])
+        if content["consents"] != list(asked.openings):
             raise EvidenceError("the evidence was made with other consents than those of the request")
-        result = _recount(asked, content["result"], registered)
+        result = recount(content["result"], asked.plan)
+        facts = {MODEL: result.model, REFERENCE: result.reference}
+        check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
         items = check_items(asked.consents, asked.plan.types, result.people)
-        return judge(asked, content, result, items, registered)
+        claim, verdict = _judge_claim(result)
+        checks = (
+            Check("1 consent", True, f"{len(asked.consents)} signed for this model, valid at {content['at']}"),
+            Check("2 items", True, f"exactly the {items} values that were signed for were measured, each once"),
+            Check("3 recount", True, f"p-values and verdicts follow from the {_measure(result.access)}"),
+            Check("4 decoys", True if result.gate.passes else None, str(result.gate)),
+            claim,
+        )
+        conditions = (*model_conditions(registered), IDENTITY, *_limits(asked, result), *result.assumptions)
+        return Outcome(verdict, checks, _outputs(asked, content["result"]), conditions)
 
 
-def _run(
-    asked: ProbeParams, request: AuditRequest, resources: Resources, screen: Screen, progress: Progress, cancelled: Cancelled
-) -> dict[str, bytes]:
-    from audit.runners.probed_model import RunnerModel
-    from privacy.invented.people import draw_people
-    from privacy.probes.black_box import run_black_box
-    from privacy.redaction import Redactor
-
-    progress(0.0, "opening the models")
-    runner = resources.open_model(asked.models.model)
-    reference = None if asked.models.reference is None else resources.open_model(asked.models.reference)
-    at = started_at(resources)
-    digest = consented_digest(asked.models.model, runner.attestation().to_json())
-    subjects = open_subjects(asked.consents, resources, digest, datetime.now(UTC))
-    screen.add(subjects.values)
-    decoys = draw_people(
-        random.Random(derive_seed(resources.entropy, "privacy.probe/decoys")),
-        asked.plan.decoys,
-        asked.plan.types,
-        taken_names=[person.values["name"] for person in subjects.people],
-    )
-    plan = replace(asked.plan, seed=derive_seed(resources.entropy, "privacy.probe/nulls"))
-    result = run_black_box(
-        plan,
-        [*subjects.people, *decoys],
-        RunnerModel(runner, cancelled),
-        None if reference is None else RunnerModel(reference, cancelled),
-        release=subjects.release,
-        commit=Redactor(sha256(resources.entropy + b"privacy.probe/commitments").digest()).commit,
-        keep=screen.keep(resources.keep),
-        progress=progress,
-        cancelled=cancelled,
-    )
-    runners: dict[str, Runner | None] = {"model": runner, "reference": reference}
-    consents = [consent.digest for consent in asked.consents]
-    content = {"at": at, "consents": consents, "result": result.to_json()}
-    return screen.files(write_evidence(FORMAT, request, runners, content))
-
-
-def _recount(asked: ProbeParams, content: Any, registered: Mapping[str, dict[str, Any]]) -> ProbeResult:
-    """The result again from its ranks and counts, of the registered models. Raises EvidenceError."""
-    from privacy.probes.recount import recount
-
-    try:
-        result = recount(content, asked.plan)
-    except (ScoreError, PrivacyError) as error:
-        raise EvidenceError(str(error)) from None
-    for role, facts, digest in (
-        ("model", result.model, asked.models.model),
-        ("reference", result.reference, asked.models.reference),
-    ):
-        if (facts is None) is not (digest is None):
-            raise EvidenceError(f"the result and the request do not agree on whether there is a {role}")
-        if facts is not None and digest is not None and facts.digest != registered[digest]["attestation"].get("model_digest"):
-            raise EvidenceError(f"the result was measured on another {role} than the one that is registered")
-    return result
-
-
-def judge(
-    asked: ProbeParams, content: Mapping[str, Any], result: ProbeResult, items: int, registered: Mapping[str, dict[str, Any]]
-) -> Outcome:
-    """The outcome of a result that was counted again: pure."""
-    gate = result.gate
-    claim, verdict = _judge_claim(result)
-    shown = content["result"]
-    checks = (
-        Check("1 consent", True, f"{len(asked.consents)} signed for this model, valid at {content['at']}"),
-        Check("2 items", True, f"exactly the {items} values that were signed for were measured, each once"),
-        Check("3 recount", True, f"p-values and verdicts follow from the {_measure(result.access)}"),
-        Check("4 decoys", True if gate.passes else None, str(gate)),
-        claim,
-    )
-    outputs = {
-        "access": result.access.value,
-        "alpha": asked.plan.alpha,
-        "nulls": asked.plan.nulls,
-        "gate": shown["gate"],
-        "found": shown["found"],
-        "people": shown["people"],
-        "reveal": shown["reveal"],
-        "figure": _figure(shown["reveal"]),
-    }
-    conditions = (*model_conditions(asked.models, registered), IDENTITY, *_limits(asked, result), *result.assumptions)
-    return Outcome(verdict, checks, outputs, conditions)
+def _outputs(asked: ProbeAsked, result: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: result[name] for name in ("access", "gate", "found", "people", "reveal")}
+    return {**shown, "alpha": asked.plan.alpha, "nulls": asked.plan.nulls, "figure": _figure(result["reveal"])}
 
 
 def _measure(access: Access) -> str:
@@ -241,7 +163,7 @@ def _judge_claim(result: ProbeResult) -> tuple[Check, Verdict]:
     return Check("5 claim", None, f"claimed that nothing is memorised: {counts}"), "inconclusive"
 
 
-def _limits(asked: ProbeParams, result: ProbeResult) -> tuple[str, ...]:
+def _limits(asked: ProbeAsked, result: ProbeResult) -> tuple[str, ...]:
     tested = (
         f"at level {asked.plan.alpha:g}: among people named as memorised, wrong ones are expected to be at most that share;"
         " a value that is memorised too weakly for these prompts and nulls is not detected"

@@ -10,11 +10,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from privacy.consent import new_request, read_request
+from audit.privacy.consents import issued, read_consent
+from privacy.consent import new_request
 from privacy.redaction import Redactor
 
 NOW = datetime.now(UTC)
-VALUES = (("name", "Orla Quennell"), ("phone", "+1 202-555-0143"), ("email", "orla.quennell@example.org"))
+VALUES = (("name", "Orla Quennell"), ("phone", "+1 920-555-0169"), ("email", "orla.quennell@example.org"))
 MODEL = "ab" * 32
 
 
@@ -33,7 +34,7 @@ class Signed:
 
     @property
     def digest(self) -> str:
-        return read_request(self.request, NOW).digest
+        return read_consent(self.document, issued(self.document)).digest
 
     def body(self, *auditors: str, **changed: Any) -> bytes:
         openings = json.loads(self.openings)
