@@ -182,7 +182,7 @@ def _write(found: Sequence[Evidence]) -> bytes:
 def _read(data: bytes, access: Access, count: int) -> list[Evidence]:
     try:
         rows = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ScoreError("what was kept of the probe is no JSON; delete it to measure again") from None
     if not isinstance(rows, list) or len(rows) != count:
         raise ScoreError("what was kept of the probe belongs to other values; delete it to measure again")

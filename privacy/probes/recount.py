@@ -30,8 +30,8 @@ def recount(content: Mapping[str, Any], plan: ProbePlan) -> ProbeResult:
     if not isinstance(content, Mapping) or not _same(content.get("plan"), plan.to_json()):
         raise ScoreError("the result is that of another plan than the one that was asked for")
     access = _access(content.get("access"), plan)
-    model = _facts(content.get("model"), "model")
-    reference = None if content.get("reference") is None else _facts(content["reference"], "reference")
+    model = read_facts(content.get("model"), "model")
+    reference = None if content.get("reference") is None else read_facts(content["reference"], "reference")
     decoys = _people(content.get("decoys"), plan, access, decoys=True)
     subjects = _people(content.get("people"), plan, access, decoys=False)
     _check_whole(plan, access, subjects, decoys)
@@ -50,7 +50,8 @@ def _access(value: Any, plan: ProbePlan) -> Access:
     return Access(value)
 
 
-def _facts(value: Any, what: str) -> ModelFacts:
+def read_facts(value: Any, what: str) -> ModelFacts:
+    """What a published result says of a model. Raises ScoreError."""
     names = set(ModelFacts.__dataclass_fields__)
     if not isinstance(value, Mapping) or set(value) != names:
         raise ScoreError(f"{what} of the result needs {', '.join(sorted(names))}")
@@ -58,7 +59,7 @@ def _facts(value: Any, what: str) -> ModelFacts:
     fits = (
         isinstance(value["name"], str) and len(value["name"]) <= MAX_TEXT
         and (digest is None or (isinstance(digest, str) and _HEX64.fullmatch(digest) is not None))
-        and value["access"] in set(Access)
+        and value["access"] in list(Access)
         and type(value["top_k"]) is int and type(value["deterministic"]) is bool
         and (vocabulary is None or type(vocabulary) is int)
     )  # fmt: skip
@@ -84,7 +85,7 @@ def _person(row: Any, plan: ProbePlan, access: Access, where: str) -> MeasuredPe
     group = row["group"]
     if not all(isinstance(text, str) and 0 < len(text) <= MAX_TEXT for text in (row["id"], "x" if group is None else group)):
         raise ScoreError(f"{where} of the result has an id or a group that is no text of at most {MAX_TEXT} characters")
-    if row["origin"] not in set(Origin):
+    if row["origin"] not in list(Origin):
         raise ScoreError(f"{where} of the result has an unknown origin")
     items = row["items"]
     if not isinstance(items, Sequence) or isinstance(items, str | bytes) or not 1 <= len(items) <= MAX_TYPES:
