@@ -117,7 +117,7 @@ def start_and_signal(registered: Path, run: Path, number: int) -> subprocess.Pop
         while not first.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         process.send_signal(number)
-        process.wait(timeout=60)
+        process.wait(timeout=120)
         assert first.exists()
         if not (run / f"public/proofs/segment-{SEGMENTS - 1:04d}.stmt").exists():
             return process
@@ -472,7 +472,8 @@ def test_reports(assay: Assay, report: tuple[Path, PrivateKey], zipapp: Path, tm
     done = run_alone(zipapp, folder)
     assert done.returncode == 0 and "signatures need `assay verify`" in done.stdout
     path = folder / "evidence/answer/proofs/audit.proof"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    proof = path.read_bytes()
+    path.write_bytes(proof[:-1] + bytes([proof[-1] ^ 1]))  # a proof may end in any byte
     assert assay("verify", folder) == 3 and "differs from what was signed" in assay.out
     path.unlink()
     assert assay("verify", folder) == 3 and "is missing" in assay.out

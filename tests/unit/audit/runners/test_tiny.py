@@ -61,7 +61,7 @@ def test_altered_cache_is_made_anew(cache: Path, name: str) -> None:
     folder = tiny.tiny_folder(0, recipe="small")
     before = (folder / "model.safetensors").read_bytes()
     path = folder / name
-    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
     assert tiny.tiny_folder(0, recipe="small") == folder
     assert (folder / "model.safetensors").read_bytes() == before
     assert json.loads((folder / "training.json").read_text())["files"]["model.safetensors"]
