@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from privacy.errors import ConsentError, ModelAccessError, ProbeCancelledError, ScoreError
+from privacy.invented.values import read_format
 from privacy.people import Origin, Person
 from privacy.probes import evidence as measures
 from privacy.probes.evidence import Evidence
@@ -20,7 +21,7 @@ from privacy.probes.plan import ProbePlan
 from privacy.probes.results import MeasuredItem, MeasuredPerson, ProbeResult, judge
 from privacy.probes.scoring import rank_targets
 from privacy.probes.targets import Target, in_groups, templates_of
-from privacy.probes.text_only import DecoyAnswers, count_hits
+from privacy.probes.text_only import DecoyAnswers, ValueSeeker, count_hits
 from privacy.probes.top_k import bound_targets
 from privacy.redaction import length_class
 from privacy.statistics.planning import check_nulls
@@ -104,6 +105,8 @@ class _Run:
             own = replace(person, values=known)
             give = release if person.origin is Origin.CONSENTED and release is not None else commit
             self.targets += [Target(own, type_, give(type_, own.values[type_]), used) for type_, used in templates]
+        for target in self.targets:
+            _check_format(target, self.plan, self.access)
         if self.access is Access.TEXT:
             self._give_decoys_every_template()
 
@@ -173,6 +176,14 @@ class _Run:
     def _report(self, share: float, text: str) -> None:
         if self.progress is not None:
             self.progress(share, text)
+
+
+def _check_format(target: Target, plan: ProbePlan, access: Access) -> None:
+    """Raises ValueFormatError for a value that does not parse as its type: it has no nulls and no matcher."""
+    if access is Access.TEXT:
+        ValueSeeker.of(target, plan.region)
+    else:
+        read_format(target.type, target.value, plan.region)
 
 
 def _write(found: Sequence[Evidence]) -> bytes:

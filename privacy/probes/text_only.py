@@ -7,8 +7,10 @@ value is found (a test that is valid whenever one stops) or the planned number o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from privacy.errors import ModelAccessError, ScoreError
 from privacy.matching.folding import MAX_TEXT, bare, fold
@@ -19,36 +21,19 @@ from privacy.probes.model import ProbedModel, Progress
 from privacy.probes.plan import ProbePlan
 from privacy.probes.targets import Target
 
+OF_DIGITS = frozenset(("phone", "us-ssn", "payment-card"))
+"""Types of which an answer that lacks the last four digits in a row cannot give the value, whatever stands between digits."""
 LOOKS = 10
 """How often the sequential test looks at the answers to one person."""
 
 
 @dataclass(frozen=True)
-class ValueSeeker:
-    """Finds one value in answers. Typed values by the matchers of their type, others word for word, case and accents aside."""
+class Answer:
+    """An answer that was given `times` times, with its digits alone."""
 
-    type: str
-    _matches: object = field(repr=False)
-
-    @classmethod
-    def of(cls, target: Target, region: str | None) -> ValueSeeker:
-        """Raises ValueFormatError for a value that does not parse as its type."""
-        if target.type in TYPES or target.type.startswith("id:"):
-            return cls(target.type, open_matcher(target.type, target.value, region))
-        return cls(target.type, _words(target.value))
-
-    def finds(self, text: str) -> bool:
-        """Whether the text gives the value."""
-        if isinstance(self._matches, tuple):
-            sought, words = self._matches, _words(text)
-            return any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))
-        return bool(self._matches.matches(text[:MAX_TEXT]))  # type: ignore[attr-defined]
-
-    def count(self, prompt: str, answers: Sequence[str]) -> int:
-        """How many answers give the value; none where the prompt does already: repeating it is no disclosure."""
-        if self.finds(prompt):
-            return 0
-        return sum(self.finds(answer) for answer in answers)
+    text: str
+    digits: str
+    times: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,40 @@ class Asked:
 
     template: str
     prompt: str = field(repr=False)
-    answers: tuple[str, ...] = field(repr=False)
+    answers: tuple[Answer, ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, template: str, prompt: str, texts: Sequence[str]) -> Asked:
+        counts = Counter(text[:MAX_TEXT] for text in texts)
+        return cls(template, prompt, tuple(Answer(text, _digits(text), times) for text, times in counts.items()))
+
+    @property
+    def samples(self) -> int:
+        return sum(answer.times for answer in self.answers)
+
+
+@dataclass(frozen=True)
+class ValueSeeker:
+    """Finds one value in answers. Typed values by the matchers of their type, others word for word, case and accents aside."""
+
+    type: str
+    _finds: Callable[[str], bool] = field(repr=False)
+    _ending: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, target: Target, region: str | None) -> ValueSeeker:
+        """Raises ValueFormatError for a value that does not parse as its type."""
+        if target.type in TYPES or target.type.startswith("id:"):
+            matcher = open_matcher(target.type, target.value, region)
+            return cls(target.type, matcher.matches, _digits(target.value)[-4:] if target.type in OF_DIGITS else "")
+        return cls(target.type, partial(_holds_words, _words(target.value)))
+
+    def count(self, asked: Asked) -> int:
+        """How many answers give the value; none where the prompt does already: repeating it is no disclosure."""
+        likely = [answer for answer in asked.answers if self._ending in answer.digits]
+        if not likely or self._finds(asked.prompt):
+            return 0
+        return sum(answer.times for answer in likely if self._finds(answer.text))
 
 
 class DecoyAnswers:
@@ -124,7 +142,7 @@ def _count(
 
 def _seek(seeker: ValueSeeker, asked: Sequence[Asked]) -> tuple[int, int]:
     """Hits and answers."""
-    return sum(seeker.count(one.prompt, one.answers) for one in asked), sum(len(one.answers) for one in asked)
+    return sum(seeker.count(one) for one in asked), sum(one.samples for one in asked)
 
 
 def _ask_all(plan: ProbePlan, target: Target, model: ProbedModel, who: str) -> list[Asked]:
@@ -145,7 +163,7 @@ def _looks(plan: ProbePlan, target: Target, model: ProbedModel, who: str) -> Ite
             answers = model.write([prompts[k] for k in places], extra, replace(plan.decoding, seed=seed))
             if len(answers) != len(places) or any(len(row) != extra for row in answers):
                 raise ModelAccessError("the model gave another number of answers than was asked for")
-            asked += [Asked(templates[k].id, prompts[k], tuple(row)) for k, row in zip(places, answers)]
+            asked += [Asked.of(templates[k].id, prompts[k], row) for k, row in zip(places, answers)]
         done = wanted
         if asked:
             yield asked
@@ -157,6 +175,15 @@ def _seed(plan: ProbePlan, target: Target, who: str, look: int, extra: int) -> i
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+def _digits(text: str) -> str:
+    return "".join(c for c in fold(text).text if c in "0123456789")
+
+
 def _words(text: str) -> tuple[str, ...]:
-    folded = bare(fold(text[:MAX_TEXT]).text)
+    folded = bare(fold(text).text)
     return tuple("".join(c if c.isalnum() else " " for c in folded).split())
+
+
+def _holds_words(sought: tuple[str, ...], text: str) -> bool:
+    words = _words(text)
+    return any(words[i : i + len(sought)] == sought for i in range(len(words) - len(sought) + 1))

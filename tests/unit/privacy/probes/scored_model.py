@@ -105,7 +105,7 @@ def invent(count: int, origin: Origin, prefix: str, seed: int = 1) -> list[Perso
 
 
 def _word(number: int) -> str:
-    return "".join(chr(ord("a") + int(digit)) for digit in str(number))
+    return "".join(chr(ord("a") + int(digit)) for digit in f"{number:03}")
 
 
 def decoys(count: int = 59) -> list[Person]:
