@@ -7,6 +7,7 @@ shape of a batch, and a draw that falls into such a gap differs.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from audit.runners.sampling_rules import MAX_PROMPTS, MAX_TEXT_CHARS, check_samp
 
 if TYPE_CHECKING:
     from audit.runners.candidates import CandidateScorer
+    from audit.runners.soft_prompts import SoftPrompts
 
 BATCH = 16
 MAX_LOGITS_BYTES = 1 << 30
@@ -57,6 +59,7 @@ class TransformersRunner:
         self._takes = set(inspect.signature(self._model.forward).parameters)
         self._digests: dict[str, str] | None = None
         self._candidates: CandidateScorer | None = None
+        self._tuned = False
 
     # ------------------------------------------------------------------ what it is
 
@@ -81,7 +84,12 @@ class TransformersRunner:
         )
 
     def attestation(self) -> Attestation:
-        """Digests of the files that were loaded, taken at the first call. Raises RunnerError when they changed since loading."""
+        """Digests of the files that were loaded, taken at the first call. Raises RunnerError when they changed since loading.
+
+        A tuned copy comes from no files, and has none."""
+        if self._tuned:
+            name = f"{self.folder.path.resolve().name}, tuned"
+            return Attestation(name, None, self._device, self._dtype, package_versions(), {})
         if self._digests is None:
             self._digests = self.folder.digests()
         return Attestation(
@@ -255,6 +263,46 @@ class TransformersRunner:
         if self._candidates is None:
             self._candidates = CandidateScorer(self, self._torch, self._model, self._takes)
         return self._candidates.score(heads, tails, progress, cancelled)
+
+    def token_moments(self, sequences: Sequence[Sequence[int]], cancelled: Cancelled | None = None) -> list[Any]:
+        """At every token but the first, mean and standard deviation of the log-probability (nats) of a token drawn there."""
+
+        def work(first: int, part: list[list[int]]) -> list[Any]:
+            logits = self._right_padded_logits(part)
+            return [self._moments(logits[i, : len(row) - 1]) for i, row in enumerate(part)]
+
+        rows = self._sequences(sequences)
+        return list(self._in_batches(rows, self._rows_at_once(rows), work, "read", None, cancelled))
+
+    def _moments(self, logits: Any) -> tuple[tuple[float, float], ...]:
+        logs = self._torch.log_softmax(logits.float(), dim=-1)
+        weights = logs.exp()
+        logs = logs.masked_fill(weights == 0, 0.0)
+        means = (weights * logs).sum(-1)
+        spread = (weights * (logs - means[:, None]).square()).sum(-1).sqrt()
+        return tuple(zip(means.tolist(), spread.tolist(), strict=True))
+
+    def network(self) -> Any:
+        """The torch module. It must be left as it is; what is to be trained is a deep copy."""
+        self._check_open(0)
+        return self._model
+
+    def with_network(self, network: Any) -> TransformersRunner:
+        """This runner over a copy of its network with other weights. Closing one leaves the other open."""
+        other = copy.copy(self)
+        other._model, other._candidates, other._tuned = network, None, True
+        return other
+
+    def soft_prompts(self) -> SoftPrompts:
+        """Gradients of soft prompts and scores after them. Raises CapabilityError where the architecture takes no embeddings."""
+        from audit.runners.soft_prompts import SoftPrompts
+
+        self._check_open(0)
+        return SoftPrompts(self, self._torch, self._model, self._takes)
+
+    def vocabulary(self) -> dict[str, int]:
+        """Token ids by the tokenizer's own spelling of a token."""
+        return {str(token): int(number) for token, number in self._tokenizer.get_vocab().items()}
 
     def next_token_logprobs(self, prompts: Sequence[Sequence[int]]) -> Any:
         torch = self._torch
