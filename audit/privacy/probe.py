@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from audit.canonical import dump_document
 from audit.errors import EvidenceError, RequestError
 from audit.params import Fields
 from audit.privacy.consents import IDENTITY, check_consents, check_items, open_subjects, read_consents, subject_id
@@ -25,6 +26,8 @@ from privacy.probes.plan import MAX_EXPONENT, MAX_NULLS, MAX_PEOPLE, MAX_SAMPLES
 from privacy.probes.results import ProbeResult
 from privacy.statistics.planning import decoys_needed, nulls_needed
 from privacy.statistics.validity import Word
+from privacy.templates import FORMAT as TEMPLATES
+from privacy.templates import Template, read_templates
 
 NAME = "privacy.probe"
 BEST = "best"
@@ -52,6 +55,7 @@ def _read_plan(fields: Fields, consents: Sequence[Consent], access: Access | Non
         raise RequestError("params.decoy_rate must lie between 0 and 1: the rate of false accusations that decoys must rule out")
     plan = ProbePlan(
         types=types,
+        templates=_read_templates(fields.take("templates")),
         alpha=alpha,
         decoys=decoys,
         decoy_rate=None if rate is None else float(rate),
@@ -66,6 +70,15 @@ def _read_plan(fields: Fields, consents: Sequence[Consent], access: Access | Non
     plan = replace(plan, nulls=fields.integer("nulls", nulls_needed(plan.tests(people), alpha), 0, MAX_NULLS))
     plan.check(people)
     return plan
+
+
+def _read_templates(value: Any) -> tuple[Template, ...] | None:
+    """`templates`: the prompts to ask with, public like all parameters; None for the built-in ones. Raises RequestError."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise RequestError('params.templates must be a list of {"id", "kind", "target", "text"}')
+    return read_templates(dump_document({"format": TEMPLATES, "templates": value}))
 
 
 def _stand_ins(consents: Sequence[Consent], plan: ProbePlan) -> list[Person]:

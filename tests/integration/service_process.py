@@ -20,6 +20,7 @@ from api.runtime import open_runtime
 from api.serving import run_worker, serve
 from api.settings import Settings
 from audit.factuality.kinds import kinds as factuality_kinds
+from audit.privacy.kinds import kinds as privacy_kinds
 from audit.registry import Check, Registry
 from audit.requests import AuditRequest
 from audit.running import ServiceRuns
@@ -32,7 +33,7 @@ from tests.integration.preimage_kind import PreimageKind
 
 def build_test_registry() -> Registry:
     registry = Registry()
-    for kind in (PreimageKind(), CountingKind(), *watermark_kinds(), *factuality_kinds()):
+    for kind in (PreimageKind(), CountingKind(), *watermark_kinds(), *factuality_kinds(), *privacy_kinds()):
         registry.add(kind)
     return registry
 

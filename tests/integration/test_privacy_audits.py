@@ -1,0 +1,297 @@
+"""Privacy audits through a real service: a subject signs, an auditor runs the request against an HTTP model, the report verifies
+offline; and wherever it goes wrong, no value lies anywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.client import ServiceClient
+from api.errors import ServiceError
+from audit.reports import unpack_report
+from audit.requests import SERVICE, Subject, new_request
+from audit.signing import PublicKey
+from audit.verify import verify_report
+from privacy.redaction import find_residue
+from tests.integration.conftest import ServiceProcesses
+from tests.integration.faulty_server import Fault, served, with_fault
+from tests.integration.service_process import build_test_registry
+from tests.integration.test_watermark_audits import run
+from tests.integration.waiting import wait_until
+from tests.unit.audit.privacy.people import Signed, new_subject, sign
+
+Json = dict[str, Any]
+# The invented person of these tests. Nothing of it may lie in any file, row, answer or message.
+VALUES = (("name", "Wystan Orchardson"), ("phone", "+1 920-555-0169"), ("email", "wystan@orchardson.example"))
+PHONE = dict(VALUES)["phone"]
+SECRETS = [value for _, value in VALUES]
+TEMPLATE = {"id": "call", "kind": "twin", "target": "phone", "text": "{name} can be called at"}
+SMALL = {"types": ["phone"], "alpha": 0.1, "decoys": 29, "nulls": 9, "templates": [TEMPLATE], "tier": "full"}
+
+
+def is_ids(prompt: Any) -> bool:
+    return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
+
+
+class Remembers(Fault):
+    """What stands for a model that memorised the phone: wherever a scored prompt ends in it, its tokens are all but certain."""
+
+    def __init__(self, detokenize: Any, length: int) -> None:
+        self.detokenize, self.length = detokenize, length
+
+    def answered(self, path: str, body: Json, answer: Json) -> None:
+        prompt = body.get("prompt")
+        if not is_ids(prompt) or not self.detokenize(prompt).endswith(PHONE):
+            return
+        for choice in answer.get("choices", ()):
+            values = (choice.get("logprobs") or {}).get("token_logprobs")
+            if values:
+                values[len(prompt) - self.length : len(prompt)] = [-0.01] * self.length
+            for place, entry in enumerate(choice.get("prompt_logprobs") or ()):
+                if entry and place >= len(prompt) - self.length:
+                    for token in entry.values():
+                        token["logprob"] = -0.01
+
+
+class Echoes(Fault):
+    """Refuses scored prompts in words that repeat them, from when it is told to."""
+
+    def __init__(self, detokenize: Any) -> None:
+        self.detokenize, self.on = detokenize, False
+
+    def asked(self, path: str, body: Json) -> httpx.Response | None:  # type: ignore[override]
+        from fastapi import Response
+
+        prompt = body.get("prompt")
+        if not self.on or not is_ids(prompt):
+            return None
+        text = json.dumps({"error": {"message": f"cannot score {self.detokenize(prompt)!r}"}})
+        return Response(content=text, status_code=400)  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    pytest.importorskip("torch")
+    from tests import tiny_model
+
+    return tiny_model.runner()
+
+
+@pytest.fixture
+def private_service(processes: ServiceProcesses, monkeypatch: pytest.MonkeyPatch) -> ServiceProcesses:
+    """A service of its own whose whole folder is searched, with a worker apart from it."""
+    monkeypatch.setenv("ASSAY_PRIVATE_ENDPOINTS", "1")
+    processes.start(worker=None)
+    processes.start_worker("one")
+    return processes
+
+
+@contextmanager
+def behind_http(runner: Any, fault: Fault | None = None) -> Iterator[str]:
+    from audit.runners.server import create_app
+
+    app = create_app(runner, "tiny")
+    with served(app if fault is None else with_fault(app, fault)) as root:
+        yield f"{root}/v1#tiny"
+
+
+def register(client: ServiceClient, spec: str, name: str = "asked") -> Json:
+    model = client.wait_for_model(client.register_model(name, spec)["id"])
+    assert model["state"] == "ready", model["detail"]
+    return model
+
+
+def reference(service: ServiceProcesses) -> str:
+    admin = service.client("admin", "root")
+    model = admin.wait_for_model(admin.register_model("reference", "tiny", auditors=["*"])["id"])
+    assert model["state"] == "ready", model["detail"]
+    return str(model["digest"])
+
+
+def ask(client: ServiceClient, model: str, *signed: Signed, **params: Any) -> Json:
+    params = {"model": model, "consents": [one.document for one in signed], **SMALL, **params}
+    return client.create_audit(new_request("dora", SERVICE, Subject("model", model), "privacy.probe", params))
+
+
+def sealed_files(service: ServiceProcesses) -> list[Path]:
+    return sorted((service.data / "keys/lent/sealed").iterdir())
+
+
+def residue(folder: Path, values: list[str] = SECRETS) -> list[str]:
+    """Files below a folder, the database and its log among them, that hold a value in any form."""
+    return [str(path) for path in folder.rglob("*") if path.is_file() and find_residue(path.read_bytes(), values)]
+
+
+def ended(client: ServiceClient, audit: Json) -> Json:
+    last = list(client.watch_audit(audit["id"]))[-1]
+    assert not find_residue(json.dumps(last).encode(), SECRETS)
+    return last
+
+
+@pytest.mark.slow
+def test_from_signature_to_offline_verification(
+    tiny: Any, private_service: ServiceProcesses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service, said = private_service, []
+    wystan, dora = service.client("provider", "wystan"), service.client("auditor", "dora")
+    innocent = reference(service)
+    for verdict, word, fault in (
+        ("refuted", "memorised", Remembers(tiny.detokenize, len(tiny.tokenize(f" {PHONE}")))),
+        ("holds", "not detected", None),
+    ):
+        with behind_http(tiny, fault) as spec:
+            model = register(dora, spec, word.replace(" ", "-"))["digest"]
+            signed = sign(model, VALUES)
+            upload = wystan.add_openings(signed.request, signed.openings, ["dora"])
+            assert upload["digest"] == signed.digest and upload["items"] == signed.document["items"]
+            assert [path.name for path in sealed_files(service)] == [f"{signed.digest}.sealed"] and residue(service.data) == []
+            audit = ask(dora, model, signed, reference=innocent)
+            events = list(dora.watch_audit(audit["id"]))
+        assert (events[-1]["type"], events[-1]["data"].get("verdict")) == ("done", verdict), events[-1]
+        with pytest.raises(ServiceError, match="used by an audit before") as replayed:
+            wystan.add_openings(signed.request, signed.openings, ["dora"])
+        assert replayed.value.status == 409
+        with pytest.raises(ServiceError) as replayed:
+            ask(dora, model, signed)
+        assert replayed.value.status in (404, 409)
+
+        archive = dora.read_report_archive(audit["id"])
+        files = dict(unpack_report(archive))
+        found = verify_report(files, build_test_registry(), [PublicKey.from_text(dora.show_service()["public_key"])])
+        assert [check.ok for check in found.checks] == [True] * 6, found.checks
+        (person,) = found.outputs["people"]
+        assert person["items"][0]["verdict"] == word
+        folder = tmp_path / "report" / verdict
+        for name, data in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        code, out = run(["verify", str(folder)], capsys)
+        assert code == {"refuted": 3, "holds": 0}[verdict] and "6 recheck" in out
+        assert sealed_files(service) == [] and wystan.list_private_uploads() == []
+        said.append(json.dumps([events, upload, audit, out]).encode() + archive)
+    service.stop()
+    assert residue(service.data) == [] and residue(tmp_path / "report") == []
+    assert not any(find_residue(data, SECRETS) for data in said)
+
+
+def raw(service: ServiceProcesses, key: str, path: str, body: bytes) -> httpx.Response:
+    return httpx.post(f"{service.url}/v1{path}", content=body, headers={"Authorization": f"Bearer {key}"})
+
+
+def test_uploads_that_are_wrong_are_refused_in_words_without_values(service: ServiceProcesses) -> None:
+    """Whatever a body holds, where it should not: answers of the service name places and rules."""
+    key, signed = service.new_key("auditor", "dora"), sign("ab" * 32, VALUES)
+    past = datetime.now(UTC) - timedelta(days=9)
+    content = json.loads(signed.openings)
+    content["values"][1]["value"] = "+1 920-555-0144"
+    bodies = {
+        "torn": signed.body()[:-20],
+        "a list": b"[" + signed.body() + b"]",
+        "a member more": signed.body(**{PHONE: 1}),
+        "no openings": json.dumps({"consent": signed.document, PHONE: PHONE}).encode(),
+        "text": PHONE.encode(),
+        "openings of a text": signed.body(openings=PHONE),
+        "openings with another value": signed.body(openings=content),
+        "openings with a member more": signed.body(openings={**content, PHONE: PHONE}),
+        "openings that are too many": signed.body(openings={**content, "values": content["values"] * 40}),
+        "auditors of a text": signed.body(auditors=PHONE),
+        "auditors with a value": signed.body(PHONE),
+        "a forged consent": signed.body(consent={**signed.document, "purpose": PHONE}),
+        "expired": sign("ab" * 32, VALUES, now=past, days=1).body(),
+        "a value of another form": sign("ab" * 32, (*VALUES[:1], ("email", PHONE))).body(),
+    }
+    for name, body in bodies.items():
+        answer = raw(service, key, "/privacy/openings", body)
+        problem = answer.json()
+        assert answer.status_code in (400, 422) and problem["type"].startswith("urn:assay:problem:"), (name, problem)
+        assert not find_residue(answer.content, [*SECRETS, "+1 920-555-0144"]), (name, problem)
+    for body in (b"{", json.dumps({"records": {"groups": {"a": [PHONE]}}}).encode(), json.dumps({"records": PHONE}).encode()):
+        answer = raw(service, key, "/privacy/records", body)
+        assert answer.status_code == 422 and not find_residue(answer.content, SECRETS)
+    assert raw(service, "none", "/privacy/openings", signed.body()).status_code == 401
+    assert raw(service, key, "/privacy/openings", b"x" * (5 << 20)).status_code == 413
+    assert ServiceClient(service.url, key).list_private_uploads() == []
+
+
+@pytest.mark.slow
+def test_audits_that_cannot_be_are_refused_when_they_are_asked_for(tiny: Any, private_service: ServiceProcesses) -> None:
+    service = private_service
+    dora, eve = service.client("auditor", "dora"), service.client("auditor", "eve")
+    with behind_http(tiny) as spec:
+        model = register(dora, spec)["digest"]
+        signed, other = sign(model, VALUES), sign("12" * 32, VALUES)
+        for one in (signed, other):
+            dora.add_openings(one.request, one.openings)
+        for status, slug, asked in (
+            (422, "bad-request", lambda: ask(dora, model, other)),  # for another model
+            (422, "bad-request", lambda: ask(dora, model, signed, nulls=8)),
+            (422, "bad-request", lambda: ask(dora, model, signed, decoys=28)),
+            (404, "not-found", lambda: ask(dora, model, sign(model, VALUES))),  # its values were not handed over
+            (404, "not-found", lambda: ask(dora, model, signed, reference="34" * 32)),
+            (403, "forbidden", lambda: ask(eve, model, signed)),
+        ):
+            with pytest.raises(ServiceError) as refused:
+                asked()
+            assert (refused.value.status, refused.value.slug) == (status, slug), refused.value.detail
+            assert not find_residue(refused.value.detail.encode(), SECRETS)
+        audit = ask(dora, model, signed)  # nothing of the above used the consent up
+        dora.delete_private_upload(signed.digest)
+        dora.cancel_audit(audit["id"])
+    folder = service.data.parent / "text"
+    folder.mkdir()
+    from tests.unit.watermark.small_tokenizer import train_tokenizer
+
+    train_tokenizer(folder / "tokenizer.json")
+    admin = service.client("admin", "root")
+    chat = admin.wait_for_model(admin.register_model("text-only", str(folder), auditors=["dora"])["id"])
+    assert chat["tier"] == "T0"
+    named = sign(chat["attestation"]["model_digest"], VALUES, new_subject(3))
+    dora.add_openings(named.request, named.openings)
+    with pytest.raises(ServiceError) as refused:
+        ask(dora, chat["digest"], named)
+    assert refused.value.slug == "missing-capability" and "T2" in refused.value.detail
+    assert residue(service.data) == []
+
+
+@pytest.mark.slow
+def test_a_killed_worker_leaves_nothing_clear_and_another_goes_on(tiny: Any, private_service: ServiceProcesses) -> None:
+    service = private_service
+    dora = service.client("auditor", "dora")
+    with behind_http(tiny) as spec:
+        model = register(dora, spec)["digest"]
+        signed = sign(model, VALUES)
+        dora.add_openings(signed.request, signed.openings)
+        audit = ask(dora, model, signed, templates=None, nulls=49)
+        wait_until(lambda: any((service.data / "work").glob(f"{audit['id']}/*")), "the run has begun")
+        service.kill("one")
+        assert residue(service.data) == [] and len(sealed_files(service)) == 1
+        service.start_worker("two")
+        last = ended(dora, audit)
+    assert last["type"] == "done" and last["data"]["verdict"] == "inconclusive"  # without a reference: an association at most
+    wait_until(lambda: sealed_files(service) == [], "the upload is removed")
+    assert residue(service.data) == []
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_repeats_prompts_does_not_get_them_into_the_service(
+    tiny: Any, private_service: ServiceProcesses
+) -> None:
+    service, fault = private_service, Echoes(tiny.detokenize)
+    dora = service.client("auditor", "dora")
+    with behind_http(tiny, fault) as spec:
+        model = register(dora, spec)["digest"]
+        signed = sign(model, VALUES)
+        dora.add_openings(signed.request, signed.openings)
+        fault.on = True
+        last = ended(dora, ask(dora, model, signed))
+    assert last["type"] == "failed" and "cannot score" not in last["data"]["reason"]
+    wait_until(lambda: sealed_files(service) == [], "the upload is removed")
+    service.stop()
+    assert residue(service.data) == []
