@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
-from audit.errors import CancelledError
 from audit.runners.back_end_probe import check_listed_tokens, check_scores, check_tokenizer
+from audit.runners.masked_errors import asked
 from audit.runners.protocol import (
     Cancelled,
     Capabilities,
@@ -15,7 +15,6 @@ from audit.runners.protocol import (
     Generation,
     Prompt,
     Runner,
-    RunnerError,
     Sampling,
     Tier,
 )
@@ -31,7 +30,6 @@ ANSWERS_AT_ONCE = 4096
 PREFIXES_AT_ONCE = 64
 SEEDS_TRIED = 8
 
-T = TypeVar("T")
 Row = Sequence[int]
 
 
@@ -60,9 +58,8 @@ class RunnerModel:
 
     def facts(self) -> ModelFacts:
         if self._facts is None:
-            with _as_probe_errors():
-                found, attested = self._runner.capabilities(), self._runner.attestation()
-                access = self._access(found)
+            found, attested = asked(self._runner.capabilities), asked(self._runner.attestation)
+            access = asked(lambda: self._access(found))
             self._facts = ModelFacts(
                 name=attested.model,
                 digest=attested.model_digest,
@@ -97,12 +94,10 @@ class RunnerModel:
     # ------------------------------------------------------------------ text and tokens
 
     def tokenize(self, text: str) -> tuple[int, ...]:
-        with _as_probe_errors():
-            return tuple(self._runner.tokenize(text))
+        return tuple(asked(lambda: self._runner.tokenize(text)))
 
     def detokenize(self, token_ids: Row) -> str:
-        with _as_probe_errors():
-            return self._runner.detokenize(token_ids)
+        return asked(lambda: self._runner.detokenize(token_ids))
 
     # ------------------------------------------------------------------ scores
 
@@ -124,9 +119,8 @@ class RunnerModel:
             raise ModelAccessError("every prompt and candidate has tokens, and every prompt its candidates")
         engine: Callable[..., Any] | None = getattr(self._runner, "score_candidates", None)
         if engine is not None:
-            with _as_probe_errors():
-                own: list[list[tuple[float, ...]]] = engine(prompts, candidates, progress, self._cancelled)
-                return own
+            own: list[list[tuple[float, ...]]] = asked(lambda: engine(prompts, candidates, progress, self._cancelled))
+            return own
         rows = [[*prompt, *tail] for prompt, tails in zip(prompts, candidates) for tail in tails]
         scores = iter(self._score_rows(rows, progress))
         found = []
@@ -137,8 +131,7 @@ class RunnerModel:
     def _score_rows(self, rows: Sequence[Row], progress: Progress | None) -> list[tuple[float, ...]]:
         found: list[tuple[float, ...]] = []
         for part in _parts(rows):
-            with _as_probe_errors():
-                scores = self._runner.score(part, cancelled=self._cancelled)
+            scores = asked(partial(self._runner.score, part, cancelled=self._cancelled))
             if len(scores) != len(part) or any(len(own) != len(row) - 1 for own, row in zip(scores, part)):
                 raise ModelAccessError("the model gave another number of log-probabilities than the texts have tokens")
             found += scores
@@ -150,15 +143,32 @@ class RunnerModel:
         """Needs WEIGHTS: the whole distribution at every place."""
         self._needs(Access.WEIGHTS, "whole next-token distributions")
         self._open_scores()
+        engine: Callable[..., Any] | None = getattr(self._runner, "token_moments", None)
+        if engine is not None:
+            own: list[tuple[tuple[float, float], ...]] = asked(lambda: engine(sequences, self._cancelled))
+            return own
         found = []
         for row in sequences:
             moments: list[tuple[float, float]] = []
             for first in range(1, len(row), PREFIXES_AT_ONCE):
                 ends = range(first, min(first + PREFIXES_AT_ONCE, len(row)))
-                with _as_probe_errors():
-                    moments += _moments(self._runner.next_token_logprobs([row[:end] for end in ends]))
+                moments += _moments(asked(partial(self._runner.next_token_logprobs, [row[:end] for end in ends])))
                 self._look_whether_cancelled()
             found.append(tuple(moments))
+        return found
+
+    def network(self) -> Any:
+        """The torch module, to be copied and left as it is (`privacy.probes.relearning`)."""
+        return self._in_process("network")()
+
+    def with_network(self, network: Any) -> RunnerModel:
+        """The same model over another network of the same shape."""
+        return RunnerModel(self._in_process("with_network")(network), self._cancelled, self._top_k)
+
+    def _in_process(self, method: str) -> Callable[..., Any]:
+        found: Callable[..., Any] | None = getattr(self._runner, method, None)
+        if found is None:
+            raise ModelAccessError("weights can be copied of models in process only; this one is not")
         return found
 
     def next_tokens(self, prompts: Sequence[Row]) -> list[Mapping[int, float]]:
@@ -170,8 +180,7 @@ class RunnerModel:
         return self._next_tokens(prompts)
 
     def _next_tokens(self, prompts: Sequence[Row]) -> list[Mapping[int, float]]:
-        with _as_probe_errors():
-            found = self._first_tokens(prompts, self.facts().top_k)
+        found = asked(lambda: self._first_tokens(prompts, self.facts().top_k))
         if any(not listed or not all(type(token) is int for token in listed) for listed in found):
             raise ModelAccessError("the model listed no next tokens by id; such a model is probed at the text tier")
         return found
@@ -219,8 +228,7 @@ class RunnerModel:
                 top_k=decoding.top_k,
                 seed=row_seed(decoding.seed, first) if first else decoding.seed,
             )
-            with _as_probe_errors():
-                answers = self._runner.generate(part, sampling, None, self._cancelled)
+            answers = asked(partial(self._runner.generate, part, sampling, None, self._cancelled))
             if len(answers) != len(part):
                 raise ModelAccessError("the model gave another number of answers than it had prompts")
             found += answers
@@ -244,27 +252,6 @@ class RunnerModel:
             check_tokenizer(self)
             check_scores(self._score_candidates, self._write_tokens, self.tokenize)
             self._may_score = True
-
-
-@contextmanager
-def _as_probe_errors() -> Iterator[None]:
-    """Errors of runners as those of probes, cut off from what caused them: tracebacks show causes, and those may show prompts."""
-    failure: Exception
-    try:
-        yield
-        return
-    except CancelledError:
-        failure = ProbeCancelledError("the probe was cancelled while the model was asked")
-    except RunnerError as error:
-        failure = ModelAccessError(_public(error))
-    raise failure
-
-
-def _public(error: RunnerError) -> str:
-    """The message where it is this project's own; of an error that wraps a library's, or quotes it, the kind alone."""
-    if error.__cause__ is not None:
-        return f"the model failed ({type(error.__cause__).__name__}); what the library says is left out, it may repeat a prompt"
-    return str(error)
 
 
 def _moments(logs: Any) -> list[tuple[float, float]]:
