@@ -13,15 +13,20 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from audit.errors import CancelledError
-from audit.runners.candidate_trie import ROOT, Trie, split
+from audit.runners.candidate_trie import ROOT, Ints, Trie, mask_of, split
 from audit.runners.protocol import Cancelled, Progress, RunnerError
 
 if TYPE_CHECKING:
     from audit.runners.transformers_runner import TransformersRunner
 
 Scores = list[tuple[float, ...]]
-MAX_NODES = 512
+MAX_NODES = 256
+"""On a processor. Attention takes time by their square, everything else is as quick a token from about 128 on."""
+GPU_NODES = 2 * MAX_NODES
+ROWS_AT_ONCE = 32
 MAX_CANDIDATES = 1_000_000
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-6}
 _OTHER_TOLERANCE = 0.25
@@ -77,78 +82,91 @@ class CandidateScorer:
         return [row[len(row) - len(candidate) :] for row, candidate in zip(rows, group)]
 
     def _shared_prefix(self, prompt: list[int], group: Sequence[Sequence[int]], cancelled: Cancelled | None) -> Scores:
-        """The prompt once with a cache, then trees of at most MAX_NODES nodes that all read it."""
-        torch = self._torch
+        """The prompt once with a cache, then trees of limited size that all read it."""
         found: Scores = [() for _ in group]
-        with torch.inference_mode():
-            ids = torch.tensor([prompt], device=self._model.device)
-            answer = self._forward(input_ids=ids, use_cache=True, logits_to_keep=1)
-            cache, root = answer.past_key_values, answer.logits[0, -1:]
-            for indices, trie in split(group, MAX_NODES):
+        with self._torch.inference_mode():
+            cache, before, root = self._read_prompt(prompt)
+            for indices, trie in split(group, self._most_nodes):
                 if cancelled is not None and cancelled():
                     raise CancelledError("scoring was cancelled")
-                logits = root
-                if trie.tokens:
-                    logits = torch.cat([root, self._run(trie, range(len(trie.tokens)), len(prompt), cache)])
-                    cache.crop(-len(trie.tokens))
-                rows = {ROOT: 0, **{node: node + 1 for node in range(len(trie.tokens))}}
-                for index, scores in zip(indices, self._gather(logits, rows, trie)):
+                for index, scores in zip(indices.tolist(), self._score_tree(trie, cache, before, root)):
                     found[index] = scores
         return found
 
     def _packed(self, jobs: Sequence[tuple[list[int], Sequence[Sequence[int]]]]) -> list[Scores]:
-        """Several prompts with all their candidates in one row, no cache; prompts that begin alike share that too."""
-        trie = Trie()
-        for prompt, group in jobs:
-            for candidate in group:
-                trie.add([*prompt, *candidate], first_scored=len(prompt))
-        needed = sorted({node for scored in trie.targets for node, _ in scored})
+        """Several prompts with all their candidates in one row; prompts that begin alike share that too."""
+        rows = [[*prompt, *candidate] for prompt, group in jobs for candidate in group]
+        starts = [len(prompt) for prompt, group in jobs for _ in group]
+        if not rows:
+            return [[] for _ in jobs]
         with self._torch.inference_mode():
-            logits = self._run(trie, needed, 0, None)
-        scores = self._gather(logits, {node: row for row, node in enumerate(needed)}, trie)
+            cache, before = self._start()
+            scores = iter(self._score_tree(Trie.build(rows, starts), cache, before, None))
         return [[next(scores) for _ in group] for _, group in jobs]
 
     # ------------------------------------------------------------------ one pass
 
-    def _run(self, trie: Trie, needed: Sequence[int], before: int, cache: Any) -> Any:
+    def _start(self) -> tuple[Any, int]:
+        """What stands before every prompt: a cache (None for nothing) and its length."""
+        return None, 0
+
+    def _read_prompt(self, prompt: list[int]) -> tuple[Any, int, Any]:
+        """A cache with the prompt in it, its length, and the logits (1 x vocabulary) after it."""
+        ids = self._torch.tensor([prompt], device=self._model.device)
+        answer = self._forward(input_ids=ids, use_cache=True, logits_to_keep=1)
+        return answer.past_key_values, len(prompt), answer.logits[0, -1:]
+
+    def _score_tree(self, trie: Trie, cache: Any, before: int, root: Any) -> list[tuple[float, ...]]:
+        """The scored tokens of every row of the tree, after the `before` tokens that the cache holds; nothing is added to these.
+        `root`: the logits (1 x vocabulary) after these, where a row is scored from its first token on."""
+        found = np.empty(len(trie.scored_after))
+        at_root = trie.scored_after == ROOT
+        if at_root.any():
+            found[at_root] = self._pick(root, np.zeros(int(at_root.sum()), np.int64), trie.scored_tokens[at_root])
+        if not at_root.all():
+            needed, rows = np.unique(trie.scored_after[~at_root], return_inverse=True)
+            found[~at_root] = self._pick(self._run(trie, needed, before, cache), rows, trie.scored_tokens[~at_root])
+            if cache is not None:
+                cache.crop(-trie.size)
+        values, ends = found.tolist(), np.cumsum(trie.lengths).tolist()
+        return [tuple(values[start:end]) for start, end in zip([0, *ends], ends)]
+
+    def _run(self, trie: Trie, needed: Ints, before: int, cache: Any) -> Any:
         """Logits (needed x vocabulary) of the token after each of these nodes, `before` cached tokens in front."""
-        torch = self._torch
-        count, device = len(trie.tokens), self._model.device
-        seen = torch.zeros((count, before + count), dtype=torch.bool)
-        seen[:, :before] = True
-        for node, above in enumerate(trie.ancestors()):
-            seen[node, [before + a for a in above]] = True
-        dtype = self._model.dtype
-        mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)[None, None].to(device)
+        torch, device, dtype = self._torch, self._model.device, self._model.dtype
+        seen = torch.from_numpy(mask_of(trie, before)).to(device)
+        mask = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
         inputs: dict[str, Any] = {
-            "input_ids": torch.tensor([trie.tokens], device=device),
+            "input_ids": torch.from_numpy(trie.tokens)[None].to(device),
             "attention_mask": mask,
-            "position_ids": torch.tensor([[before + depth - 1 for depth in trie.depths]], device=device),
+            "position_ids": torch.from_numpy(before - 1 + trie.depths)[None].to(device),
             "use_cache": cache is not None,
         }
         if cache is not None:
             inputs["past_key_values"] = cache
-        if len(needed) < count:
-            inputs["logits_to_keep"] = torch.tensor(needed, device=device)
+        if len(needed) < trie.size:
+            inputs["logits_to_keep"] = torch.from_numpy(needed).to(device)
         logits = self._forward(**inputs).logits[0]
-        return logits if logits.shape[0] == len(needed) else logits[list(needed)]
+        return logits if logits.shape[0] == len(needed) else logits[torch.from_numpy(needed).to(device)]
+
+    def _pick(self, logits: Any, rows: Ints, tokens: Ints) -> Any:
+        """Log-probability of each token by its row of logits, as an array. A few rows at a time: they stay in the processor's
+        cache."""
+        torch = self._torch
+        totals = torch.cat([part.float().logsumexp(dim=-1) for part in logits.split(ROWS_AT_ONCE)])
+        if not bool(torch.isfinite(totals).all()):
+            raise RunnerError("the model's scores are not finite numbers; try another dtype (float32)")
+        places, chosen = torch.from_numpy(rows).to(logits.device), torch.from_numpy(tokens).to(logits.device)
+        return (logits[places, chosen].float() - totals[places]).cpu().numpy()
 
     def _forward(self, **inputs: Any) -> Any:
         return self._model(**{name: value for name, value in inputs.items() if name in self._takes})
 
-    def _gather(self, logits: Any, rows: dict[int, int], trie: Trie) -> Iterator[tuple[float, ...]]:
-        """The scored tokens of every row of the trie; `rows` says which row of `logits` stands for a node."""
-        nodes = [rows[node] for scored in trie.targets for node, _ in scored]
-        tokens = [token for scored in trie.targets for _, token in scored]
-        logits = logits.float()
-        totals = logits.logsumexp(dim=-1)
-        if not bool(self._torch.isfinite(totals).all()):
-            raise RunnerError("the model's scores are not finite numbers; try another dtype (float32)")
-        picked = iter((logits[nodes, tokens] - totals[nodes]).tolist())
-        for scored in trie.targets:
-            yield tuple(next(picked) for _ in scored)
-
     # ------------------------------------------------------------------ which way
+
+    @property
+    def _most_nodes(self) -> int:
+        return MAX_NODES if self._model.device.type == "cpu" else GPU_NODES
 
     def _fits(self, prompt: list[int], group: Sequence[Sequence[int]]) -> bool:
         window = getattr(self._model.config, "sliding_window", None)
@@ -158,12 +176,12 @@ class CandidateScorer:
     def _packs(
         self, jobs: Sequence[tuple[int, list[int]]], candidates: Sequence[Sequence[Sequence[int]]]
     ) -> Iterator[list[tuple[int, list[int]]]]:
-        """Prompts that run together: as many as have MAX_NODES tokens in all; a larger one alone."""
+        """Prompts that run together: as many as fill a tree's limit; a larger one alone."""
         pack: list[tuple[int, list[int]]] = []
         size = 0
         for i, prompt in jobs:
             tokens = len(prompt) + sum(max(0, len(candidate) - 1) for candidate in candidates[i])
-            if pack and size + tokens > MAX_NODES:
+            if pack and size + tokens > self._most_nodes:
                 yield pack
                 pack, size = [], 0
             pack.append((i, prompt))

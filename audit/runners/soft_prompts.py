@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audit.errors import CancelledError
-from audit.runners.candidate_trie import ROOT, Trie, split
-from audit.runners.candidates import MAX_CANDIDATES, MAX_NODES, CandidateScorer, Scores
+from audit.runners.candidate_trie import Trie
+from audit.runners.candidates import MAX_CANDIDATES, CandidateScorer, Scores
 from audit.runners.protocol import Cancelled, CapabilityError, Progress, RunnerError
 from privacy.probes.white_box.model import Example, Soft
 
@@ -141,44 +141,18 @@ class SoftScorer(CandidateScorer):
         self._soft, self._length = soft, int(soft.shape[0])
         self._cache: Any = None
 
-    def _start_cache(self) -> Any:
+    def _start(self) -> tuple[Any, int]:
         """Keys and values of the soft prompt, and of nothing else."""
         if self._cache is None:
             self._cache = self._forward(inputs_embeds=self._soft[None], use_cache=True, logits_to_keep=1).past_key_values
         _cut(self._cache, self._length)
-        return self._cache
+        return self._cache, self._length
 
-    def _shared_prefix(self, prompt: list[int], group: Sequence[Sequence[int]], cancelled: Cancelled | None) -> Scores:
-        torch = self._torch
-        found: Scores = [() for _ in group]
-        before = self._length + len(prompt)
-        with torch.inference_mode():
-            cache = self._start_cache()
-            path = Trie()
-            path.add([*prompt, prompt[0]])
-            root = self._run(path, [len(prompt) - 1], self._length, cache)
-            for indices, trie in split(group, MAX_NODES):
-                if cancelled is not None and cancelled():
-                    raise CancelledError("scoring was cancelled")
-                _cut(cache, before)
-                logits = root
-                if trie.tokens:
-                    logits = torch.cat([root, self._run(trie, range(len(trie.tokens)), before, cache)])
-                rows = {ROOT: 0, **{node: node + 1 for node in range(len(trie.tokens))}}
-                for index, scores in zip(indices, self._gather(logits, rows, trie)):
-                    found[index] = scores
-        return found
-
-    def _packed(self, jobs: Sequence[tuple[list[int], Sequence[Sequence[int]]]]) -> list[Scores]:
-        trie = Trie()
-        for prompt, group in jobs:
-            for candidate in group:
-                trie.add([*prompt, *candidate], first_scored=len(prompt))
-        needed = sorted({node for scored in trie.targets for node, _ in scored})
-        with self._torch.inference_mode():
-            logits = self._run(trie, needed, self._length, self._start_cache())
-        scores = self._gather(logits, {node: row for row, node in enumerate(needed)}, trie)
-        return [[next(scores) for _ in group] for _, group in jobs]
+    def _read_prompt(self, prompt: list[int]) -> tuple[Any, int, Any]:
+        cache, length = self._start()
+        path = Trie.build([[*prompt, prompt[0]]])
+        root = self._run(path, np.array([len(prompt) - 1]), length, cache)
+        return cache, length + len(prompt), root
 
     def _plain(self, prompt: list[int], group: Sequence[Sequence[int]], cancelled: Cancelled | None) -> Scores:
         """Whole rows of embeddings, no cache: what the quick ways must agree with."""

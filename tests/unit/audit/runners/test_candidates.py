@@ -10,7 +10,7 @@ import pytest
 
 from audit.errors import CancelledError
 from audit.runners import candidates as module
-from audit.runners.candidate_trie import Trie, split
+from audit.runners.candidate_trie import Trie, mask_of, split
 from audit.runners.protocol import RunnerError
 from audit.runners.transformers_runner import TransformersRunner
 from tests.unit.watermark.small_tokenizer import train_tokenizer
@@ -110,20 +110,43 @@ def test_bad_input_is_refused(tmp_path: Path) -> None:
     assert runner.score_candidates([], []) == [] and runner.score_candidates([[1]], [[]]) == [[]]
 
 
-def test_tries_share_beginnings_and_are_split() -> None:
-    trie = Trie()
-    for row in ([1, 2, 3], [1, 2, 4], [1, 5], [6]):
-        new = trie.count_new(row)
-        before = len(trie.tokens)
-        trie.add(row)
-        assert len(trie.tokens) == before + new
-    assert trie.tokens == [1, 2] and trie.parents == [-1, 0] and trie.depths == [1, 2]
-    assert trie.targets == [[(-1, 1), (0, 2), (1, 3)], [(-1, 1), (0, 2), (1, 4)], [(-1, 1), (0, 5)], [(-1, 6)]]
+def scored(trie: Trie) -> list[list[tuple[int, int]]]:
+    """For every row, the nodes after which its tokens stand, and the tokens."""
+    pairs = iter(zip(trie.scored_after.tolist(), trie.scored_tokens.tolist()))
+    return [[next(pairs) for _ in range(length)] for length in trie.lengths.tolist()]
+
+
+def path(trie: Trie, node: int) -> list[int]:
+    """The tokens from the root to a node."""
+    nodes, above = trie.ancestors()
+    return [int(trie.tokens[one]) for one in sorted(above[nodes == node].tolist(), key=lambda one: trie.depths[one])]
+
+
+def test_rows_share_their_beginnings() -> None:
+    trie = Trie.build([[6], [1, 2, 4], [1, 2, 3], [1, 5], [1, 2]])
+    assert trie.tokens.tolist() == [1, 2] and trie.depths.tolist() == [1, 2]
+    assert scored(trie) == [[(-1, 6)], [(-1, 1), (0, 2), (1, 4)], [(-1, 1), (0, 2), (1, 3)], [(-1, 1), (0, 5)], [(-1, 1), (0, 2)]]
+    assert scored(Trie.build([[1, 2, 3], [1, 2, 3]], [2, 1])) == [[(1, 3)], [(0, 2), (1, 3)]]
+    assert mask_of(Trie.build([[1, 2, 3], [4, 5]]), 1).tolist() == [
+        [True, True, False, False],
+        [True, True, True, False],
+        [True, False, False, True],
+    ]
+
+
+@pytest.mark.parametrize("max_nodes", [1, 7, 60])
+def test_trees_are_split(max_nodes: int) -> None:
     rng = random.Random(3)
-    rows = [[rng.randrange(4) for _ in range(rng.randrange(1, 6))] for _ in range(50)]
-    parts = list(split(rows, 7))
-    assert sorted(i for indices, _ in parts for i in indices) == list(range(50)) and len(parts) > 1
-    for indices, part in parts:
-        assert len(part.tokens) <= 7
-        for i, scored in zip(indices, part.targets):
-            assert [token for _, token in scored] == rows[i]
+    rows = [[rng.randrange(4) for _ in range(rng.randrange(1, 6))] for _ in range(80)]
+    parts = list(split(rows, max_nodes))
+    assert sorted(i for indices, _ in parts for i in indices.tolist()) == list(range(80)) and len(parts) > 1
+    for number, (indices, trie) in enumerate(parts):
+        own = [rows[i] for i in indices.tolist()]
+        assert trie.size == len({tuple(row[:end]) for row in own for end in range(1, len(row))})
+        assert trie.size <= max_nodes or len(own) == 1
+        for row, found in zip(own, scored(trie)):
+            assert [(path(trie, node), token) for node, token in found] == [(row[:i], token) for i, token in enumerate(row)]
+        if number + 1 < len(parts):
+            longer = [*own, rows[parts[number + 1][0][0]]]
+            assert len({tuple(row[:end]) for row in longer for end in range(1, len(row))}) > max_nodes
+    assert list(split([], 5)) == []
