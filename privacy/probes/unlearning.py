@@ -40,6 +40,7 @@ from privacy.unlearning.facts import Fact, check_facts
 from privacy.unlearning.rewordings import reword
 
 CHUNK = 64
+NO_TOKEN = -1
 
 Keep = Callable[[str, Callable[[], bytes]], bytes]
 Tune = Callable[[ProbedModel, Sequence[tuple[int, ...]], Relearning], ProbedModel]
@@ -111,9 +112,7 @@ def _check(plan: UnlearningPlan, forget: Sequence[Fact], retain: Sequence[Fact],
 
 def _check_access(plan: UnlearningPlan, name: str, model: ProbedModel) -> None:
     wanted = {*plan.margins, *plan.retained}
-    needed = Access.FULL if wanted & set(metrics.OF_LIKELIHOODS) else Access.TEXT
-    if metrics.STRENGTH in wanted and needed is Access.TEXT:
-        needed = Access.FULL
+    needed = Access.FULL if wanted & set(metrics.OF_TOKENS) else Access.TEXT
     if not model.facts().access.covers(needed):
         raise ModelAccessError(f"the {name} model gives {model.facts().access.value} access; these metrics need {needed.value}")
 
@@ -185,12 +184,17 @@ class _Audit:
         self, model: ProbedModel, part: Sequence[tuple[Fact, str]], margins: Mapping[str, float]
     ) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
-        if set(margins) & {*metrics.OF_LIKELIHOODS, metrics.STRENGTH}:
+        if set(margins) & set(metrics.OF_TOKENS):
             found |= self._measure_tokens(model, part, margins)
-        if metrics.ROUGE in margins:
+        if set(margins) & set(metrics.OF_ANSWERS):
             decoding = Decoding(self.plan.max_new_tokens, temperature=0.0)
-            written = model.write([context for _, context in part], 1, decoding)
-            found[metrics.ROUGE] = [metrics.rouge_l_recall(one.answer, texts[0]) for (one, _), texts in zip(part, written)]
+            written = [texts[0] for texts in model.write([context for _, context in part], 1, decoding)]
+            if metrics.ROUGE in margins:
+                found[metrics.ROUGE] = [metrics.rouge_l_recall(one.answer, text) for (one, _), text in zip(part, written)]
+            if metrics.ROUGE_GAIN in margins:
+                found[metrics.ROUGE_GAIN] = [
+                    metrics.rouge_l_gain(one.answer, one.alternatives, text) for (one, _), text in zip(part, written)
+                ]
         return found
 
     def _measure_tokens(
@@ -202,7 +206,7 @@ class _Audit:
             answers = [one.answer, *(one.alternatives if wrong else ())]
             boundary = split_at_boundary(model.tokenize, context, answers, one.separator)
             splits.append((tuple(boundary.prompt), [tuple(row) for row in boundary.candidates]))
-        found: dict[str, list[float]] = {name: [] for name in margins if name in (*metrics.OF_LIKELIHOODS, metrics.STRENGTH)}
+        found: dict[str, list[float]] = {name: [] for name in margins if name in metrics.OF_TOKENS}
         if set(margins) & set(metrics.OF_LIKELIHOODS):
             logs = model.score_candidates([prompt for prompt, _ in splits], [rows for _, rows in splits])
             for own in logs:
@@ -231,8 +235,10 @@ def _likelihood_metrics(logs: Sequence[float], margins: Mapping[str, float]) -> 
 
 
 def _strengths(model: ProbedModel, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> list[float]:
+    """By the likeliest token after every beginning of the answer; where the model would end there, it is none of the answer's."""
     prompts = [(*prompt, *answer[:i]) for prompt, answer in rows for i in range(len(answer))]
-    best = iter([max(law, key=lambda token: law[token]) for law in model.next_tokens(prompts)])
+    written = model.write_tokens(prompts, Decoding(1, temperature=0.0))
+    best = iter([token[0] if token else NO_TOKEN for token in written])
     return [extraction_strength(metrics.greedy_matches([next(best) for _ in answer], answer)) for _, answer in rows]
 
 

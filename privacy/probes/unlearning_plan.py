@@ -17,7 +17,7 @@ MARGINS: Mapping[str, float] = {
     metrics.PROBABILITY: 0.1,
     metrics.TRUTH_RATIO: 0.2,
     metrics.RANK: 0.2,
-    metrics.ROUGE: 0.2,
+    metrics.ROUGE_GAIN: 0.1,
     metrics.STRENGTH: 0.2,
 }
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privacy.errors import PlanError, ScoreError
+from privacy.statistics.binomial import MAX_TRIALS, check_level
 from privacy.statistics.scores import Floats, as_scores
 
 STAKES = (0.1, 0.25, 0.5, 0.75, 0.95)
@@ -41,13 +42,15 @@ def _log_wealth(values: Floats, bound: float) -> float:
 
 
 def needed_without_difference(margin: float, alpha: float) -> int:
-    """The number of differences, all of them 0, that shows a mean below `margin` at level alpha."""
-    low, high = 1, 2
-    while below_p_value(np.zeros(high), margin) > alpha:
-        low, high = high, 2 * high
-        if high > 1 << 24:
-            raise PlanError("this margin is too small to be shown by any number of entities that a run could take")
+    """The number of differences, all of them 0, that shows a mean below `margin` at level alpha. Raises PlanError."""
+    check_level(margin, "a margin of differences between -1 and 1")
+    wanted = math.log(len(STAKES) / check_level(alpha, "alpha"))
+    gains = np.log1p(np.array(STAKES) * margin / (1 - margin))
+    # Between what the largest stake alone needs, and what it would need if it held all the wealth.
+    low, high = math.ceil((wanted - math.log(len(STAKES))) / gains[-1]), math.ceil(wanted / gains[-1])
+    if high > MAX_TRIALS:
+        raise PlanError("this margin is too small to be shown by any number of entities that a run could take")
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if below_p_value(np.zeros(middle), margin) <= alpha else (middle + 1, high)
-    return high
+        low, high = (low, middle) if np.logaddexp.reduce(middle * gains) >= wanted else (middle + 1, high)
+    return max(1, high)

@@ -17,11 +17,13 @@ from privacy.errors import ScoreError
 from privacy.statistics.scores import as_scores
 
 PROBABILITY, LOG_PROBABILITY, TRUTH_RATIO, RANK = "probability", "log-probability", "truth-ratio", "rank"
-ROUGE, STRENGTH = "rouge-l", "extraction-strength"
-METRICS = (PROBABILITY, LOG_PROBABILITY, TRUTH_RATIO, RANK, ROUGE, STRENGTH)
+ROUGE, ROUGE_GAIN, STRENGTH = "rouge-l", "rouge-l-gain", "extraction-strength"
+METRICS = (PROBABILITY, LOG_PROBABILITY, TRUTH_RATIO, RANK, ROUGE, ROUGE_GAIN, STRENGTH)
 BOUNDED = tuple(name for name in METRICS if name != LOG_PROBABILITY)
 OF_LIKELIHOODS = (PROBABILITY, LOG_PROBABILITY, TRUTH_RATIO, RANK)
-OF_ALTERNATIVES = (TRUTH_RATIO, RANK)
+OF_ALTERNATIVES = (TRUTH_RATIO, RANK, ROUGE_GAIN)
+OF_ANSWERS = (ROUGE, ROUGE_GAIN)
+OF_TOKENS = (*OF_LIKELIHOODS, STRENGTH)
 MAX_WORDS = 2000
 _FLOOR = -1000.0
 _WORD = re.compile(r"\w+")
@@ -61,6 +63,15 @@ def rouge_l_recall(answer: str, written: str) -> float:
         for i, other in enumerate(wanted):
             row[i + 1] = above[i] + 1 if word == other else max(above[i + 1], row[i])
     return row[-1] / len(wanted)
+
+
+def rouge_l_gain(answer: str, alternatives: Sequence[str], written: str) -> float:
+    """(1 + recall of the answer - mean recall of the alternatives) / 2: 1/2 where what was written is as near to wrong answers.
+
+    Values of one format share words (555 of an invented phone number), and a model that writes the format recalls these.
+    """
+    wrong = as_scores([rouge_l_recall(one, written) for one in alternatives], "recalls of alternatives")
+    return (1 + rouge_l_recall(answer, written) - float(wrong.mean())) / 2
 
 
 def greedy_matches(best: Sequence[int], answer: Sequence[int]) -> list[bool]:
