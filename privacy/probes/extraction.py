@@ -1,0 +1,235 @@
+"""Verbatim extraction by prefix: does the model continue the beginning of a record with the record itself, word for word?
+
+After Carlini et al. (arXiv 2202.07646; google-research/lm-extraction-benchmark): a prefix of 50 tokens, a suffix of 50. Beside
+greedy answers, exact (n, p)-discoverability under the declared decoding (Hayes et al., arXiv 2410.19482), which one greedy answer
+cannot show, guesses ordered by confidence, and extraction strength, which is 0 where nothing follows. Every rate stands beside
+that of controls, records that the model was not trained on: predictable text is extracted from any model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from privacy.errors import ModelAccessError, PlanError, ProbeCancelledError, ScoreError
+from privacy.membership.records import Record, Role, check_records
+from privacy.probes.decoded_likelihood import (
+    Listed,
+    check_decoding,
+    decoded_log_likelihood,
+    is_likeliest,
+    is_plain,
+    next_lists,
+)
+from privacy.probes.extraction_plan import ASKED, ExtractionPlan
+from privacy.probes.extraction_results import ExtractionResult, MeasuredRecord, judge, read_record
+from privacy.probes.model import Access, Cancelled, Decoding, ProbedModel, Progress
+from privacy.probes.plan import MAX_EXPONENT
+from privacy.probes.scoring import TOKEN_FLOOR, sum_logs
+from privacy.statistics.reveal import samples_to_extract
+
+BATCH = 32
+COMMITTED_TYPE = "record"
+Commit = Callable[[str, str], str]
+Keep = Callable[[str, Callable[[], bytes]], bytes]
+Tokens = tuple[int, ...]
+
+
+def run_extraction(
+    plan: ExtractionPlan, records: Sequence[Record], model: ProbedModel, reference: ProbedModel | None = None, *,
+    commit: Commit, keep: Keep | None = None, progress: Progress | None = None, cancelled: Cancelled | None = None,
+) -> ExtractionResult:  # fmt: skip
+    """Extract every record: MEMBER or CANDIDATE (asked for), and NON_MEMBER (controls). Those too short are left out and counted.
+
+    `commit("record", id)` names a record in public. `keep` remembers the public rows when all are measured. Raises PlanError and
+    ModelAccessError before the model writes anything (too few controls, no log-probabilities, a decoding whose likelihoods cannot
+    be exact); ScoreError for NaN and duplicates; ProbeCancelledError.
+    """
+    counts = check_records(records)
+    if counts[Role.DECOY] or counts[Role.POPULATION]:
+        raise PlanError("extraction takes members, candidates and non-members; controls are non-members")
+    for one in (model, reference):
+        if one is not None and not one.facts().access.covers(Access.FULL):
+            raise ModelAccessError(f"extraction needs the log-probability of every token; {one.facts().name} does not give it")
+        if one is not None:
+            check_decoding(plan.decoding, one.facts())
+    pieces = _cut(plan, records, model, reference)
+    asked = sum(piece.role in ASKED for piece in pieces)
+    plan.check_counts(asked, len(pieces) - asked)
+
+    def make() -> bytes:
+        found = _Run(plan, model, reference, progress, cancelled).measure(pieces)
+        return json.dumps([row.to_json() for row in _rank(pieces, found, commit)]).encode()
+
+    kept = make() if keep is None else keep("extraction", make)
+    try:
+        rows = [read_record(row, place) for place, row in enumerate(json.loads(kept))]
+    except (ValueError, TypeError):
+        raise ScoreError("what was kept of the extraction audit is not what it keeps; delete it to measure again") from None
+    facts = None if reference is None else reference.facts()
+    return judge(plan, model.facts(), facts, rows, len(records) - len(pieces))
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A record's beginning and what follows it, in tokens of the whole text."""
+
+    id: str
+    role: Role
+    prefix: Tokens = field(repr=False)
+    suffix: Tokens = field(repr=False)
+
+
+@dataclass
+class _Found:
+    """What is known of one record while the audit runs. `confidence`: ln of the likelihood of the surest answer."""
+
+    matched: int
+    hits: int
+    exponent: int | None
+    rest_from: int | None
+    guess_right: bool
+    confidence: float
+    by_reference: bool | None
+
+
+def _cut(plan: ExtractionPlan, records: Sequence[Record], model: ProbedModel, reference: ProbedModel | None) -> list[_Piece]:
+    """Records with enough tokens. Which are too short depends on the tokenizer alone, never on what the model says."""
+    size = plan.prefix_tokens + plan.suffix_tokens
+    found: list[_Piece] = []
+    seen: dict[Tokens, int] = {}
+    for place, record in enumerate(records):
+        tokens = tuple(model.tokenize(record.text))[:size]
+        if reference is not None and tuple(reference.tokenize(record.text))[:size] != tokens:
+            raise ModelAccessError("the reference model has another tokenizer than the model; take one with the same")
+        if len(tokens) < size:
+            continue
+        if tokens in seen:
+            raise ScoreError(f"records {seen[tokens]} and {place} begin with the same {size} tokens; leave one of them out")
+        seen[tokens] = place
+        found.append(_Piece(record.id, record.role, tokens[: plan.prefix_tokens], tokens[plan.prefix_tokens :]))
+    return found
+
+
+def _rank(pieces: Sequence[_Piece], found: Sequence[_Found], commit: Commit) -> Iterator[MeasuredRecord]:
+    """Confidences leave as ranks: of those of equal confidence, all have the best rank of any."""
+    order = sorted((one.confidence for one in found), reverse=True)
+    places: dict[float, int] = {}
+    for rank, value in enumerate(order, 1):
+        places.setdefault(value, rank)
+    for piece, one in zip(pieces, found, strict=True):
+        yield MeasuredRecord(
+            commit(COMMITTED_TYPE, piece.id), piece.role, one.matched, one.hits, one.exponent, one.rest_from,
+            one.guess_right, places[one.confidence], one.by_reference,
+        )  # fmt: skip
+
+
+class _Run:
+    def __init__(
+        self, plan: ExtractionPlan, model: ProbedModel, reference: ProbedModel | None,
+        progress: Progress | None, cancelled: Cancelled | None,
+    ) -> None:  # fmt: skip
+        self.plan, self.model, self.reference = plan, model, reference
+        self.progress, self.cancelled = progress, cancelled
+
+    def measure(self, pieces: Sequence[_Piece]) -> list[_Found]:
+        found: list[_Found] = []
+        for first in range(0, len(pieces), BATCH):
+            if self.cancelled is not None and self.cancelled():
+                raise ProbeCancelledError("the extraction audit was cancelled")
+            found += self._batch(pieces[first : first + BATCH], first)
+            if self.progress is not None:
+                self.progress(len(found) / len(pieces), f"continued {len(found)} of {len(pieces)} records")
+        return found
+
+    def _batch(self, part: Sequence[_Piece], first: int) -> list[_Found]:
+        answers = [self._greedy(self.model, part), *self._samples(part, first)]
+        scores = self._score(part, answers)
+        plain, listed = is_plain(self.plan.decoding), self._listed(self.model, part)
+        theirs = None if self.reference is None else self._by_reference(self.reference, part)
+        found = []
+        for i, piece in enumerate(part):
+            own = [one[i] for one in answers]
+            log_q = scores[i][piece.suffix] if plain else self._decoded(self.model, listed[i], piece)
+            confidence, wrong = max((scores[i].get(answer, -math.inf), answer != piece.suffix) for answer in own)
+            found.append(
+                _Found(
+                    _leading(own[0], piece.suffix), sum(answer == piece.suffix for answer in own[1:]), self._exponent(log_q),
+                    self._rest_from(listed[i], piece) if self.plan.strength else None, not wrong, confidence,
+                    None if theirs is None else theirs[i],
+                )
+            )  # fmt: skip
+        return found
+
+    # ------------------------------------------------------------------ answers
+
+    def _greedy(self, model: ProbedModel, part: Sequence[_Piece]) -> list[Tokens]:
+        return self._write(model, part, Decoding(self.plan.suffix_tokens, 0.0))
+
+    def _samples(self, part: Sequence[_Piece], first: int) -> Iterator[list[Tokens]]:
+        plan = self.plan
+        for number in range(plan.samples):
+            seed = random.Random(f"extraction/{plan.seed}/{first}/{number}").getrandbits(31)
+            yield self._write(self.model, part, Decoding(plan.suffix_tokens, plan.temperature, plan.top_p, plan.top_k, seed))
+
+    def _write(self, model: ProbedModel, part: Sequence[_Piece], decoding: Decoding) -> list[Tokens]:
+        answers = model.write_tokens([piece.prefix for piece in part], decoding)
+        if len(answers) != len(part):
+            raise ModelAccessError("the model gave another number of answers than it had prompts")
+        return [tuple(answer)[: self.plan.suffix_tokens] for answer in answers]
+
+    def _score(self, part: Sequence[_Piece], answers: Sequence[Sequence[Tokens]]) -> list[dict[Tokens, float]]:
+        """For every record, ln of the likelihood of its suffix and of every answer that is not empty."""
+        texts = [list(dict.fromkeys([piece.suffix, *(one[i] for one in answers if one[i])])) for i, piece in enumerate(part)]
+        found = self.model.score_candidates([piece.prefix for piece in part], texts)
+        fits = len(found) == len(part) and all(
+            [len(row) for row in rows] == [len(t) for t in own] for rows, own in zip(found, texts)
+        )
+        if not fits:
+            raise ModelAccessError("the model gave other log-probabilities than those of the texts' tokens")
+        return [dict(zip(own, map(sum_logs, rows))) for own, rows in zip(texts, found)]
+
+    # ------------------------------------------------------------------ likelihoods
+
+    def _listed(self, model: ProbedModel, part: Sequence[_Piece], needed: bool = False) -> list[list[Listed]]:
+        """For every token of every suffix, what the model lists there; nothing where nothing asks for it."""
+        if not needed and not self.plan.strength and is_plain(self.plan.decoding):
+            return [[] for _ in part]
+        prompts = [(*piece.prefix, *piece.suffix[:at]) for piece in part for at in range(len(piece.suffix))]
+        lists = next_lists(model, prompts)
+        return [[next(lists) for _ in piece.suffix] for piece in part]
+
+    def _decoded(self, model: ProbedModel, listed: Sequence[Listed], piece: _Piece) -> float:
+        return decoded_log_likelihood(listed, piece.suffix, self.plan.decoding, model.facts().vocab_size)
+
+    def _exponent(self, log_q: float) -> int | None:
+        """The least e such that 10^e samples show the suffix with the plan's probability."""
+        q = math.exp(log_q) if log_q > TOKEN_FLOOR else 0.0
+        needed = samples_to_extract(q, self.plan.probability)
+        return next((e for e in range(MAX_EXPONENT + 1) if needed <= 10**e), None)
+
+    def _rest_from(self, listed: Sequence[Listed], piece: _Piece) -> int:
+        """The fewest leading tokens after which every further one is the likeliest: greedy decoding then writes the rest."""
+        right = [is_likeliest(one, token) for one, token in zip(listed, piece.suffix, strict=True)]
+        return next((len(right) - i for i, fits in enumerate(reversed(right)) if not fits), 0)
+
+    def _by_reference(self, reference: ProbedModel, part: Sequence[_Piece]) -> list[bool]:
+        """Whether the reference model extracts each record, by the plan's criterion."""
+        plan = self.plan
+        if plan.criterion == "greedy":
+            return [answer == piece.suffix for answer, piece in zip(self._greedy(reference, part), part, strict=True)]
+        if is_plain(plan.decoding):
+            rows = reference.score_candidates([piece.prefix for piece in part], [[piece.suffix] for piece in part])
+            logs = [sum_logs(row[0]) for row in rows]
+        else:
+            listed = self._listed(reference, part, needed=True)
+            logs = [self._decoded(reference, own, piece) for own, piece in zip(listed, part)]
+        exponents = [self._exponent(one) for one in logs]
+        return [one is not None and one <= plan.samples_exponent for one in exponents]
+
+
+def _leading(answer: Tokens, suffix: Tokens) -> int:
+    return next((i for i, token in enumerate(suffix) if i >= len(answer) or answer[i] != token), len(suffix))
