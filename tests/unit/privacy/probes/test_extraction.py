@@ -125,7 +125,7 @@ def test_discoverability_is_that_of_the_declared_decoding(decoding: dict[str, An
             q *= law[tokens[at]] / sum(law)
         assert row.exponent == exponent(q, 0.5)
     assert found.rates[0].extracted == sum(row.exponent is not None and row.exponent <= 1 for row in found.records[:40])
-    assert len({row.exponent for row in found.records}) >= 3
+    assert len({row.exponent for row in found.records}) >= 2
 
 
 def test_a_decoding_whose_likelihoods_cannot_be_exact_is_refused_before_anything_is_written() -> None:
