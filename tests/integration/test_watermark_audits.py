@@ -180,7 +180,7 @@ def test_marked_text_of_every_scheme_is_read_over_http(scheme: str, service: Ser
     sampling = Sampling(max_new_tokens=240, min_new_tokens=240, seed=3, mark=open_mark(made.family, made.config))
     answers = runner.generate([Prompt(text=text) for text in ("The import statement", "A class definition")], sampling)
     documents = [{"id": str(i), "text": answer.text} for i, answer in enumerate(answers)]
-    params = {"key": made.commitment, "documents": documents, "tokenizer": tiny["digest"], "alpha": 0.01, "runs": 999}
+    params = {"key": made.commitment, "documents": documents, "tokenizer": tiny["digest"], "alpha": 0.05, "runs": 999}
     dora = service.client("auditor", "dora")
     request = new_request("dora", SERVICE, text_subject(documents), "watermark.detect", {**params, "claim": "watermarked"})
     _, found = verified(dora, dora.create_audit(request))
