@@ -22,13 +22,16 @@ def read_bounded(path: Path, what: str, *, private: bool = False, limit: int = M
         raise ConsentError(f"{what} {path}: {error.strerror}") from None
     except ValueError:  # NUL characters and half surrogate pairs
         raise ConsentError(f"{what}: {_UNUSABLE}") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
             raise ConsentError(f"{what} {path} is no regular file")
         if private and mode & _OTHERS:
             raise ConsentError(f"{what} {path} is open to others (mode {mode & 0o777:04o}); run: chmod 600 {path}")
-        data = file.read(limit + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    finally:
+        os.close(handle)
     if len(data) > limit:
         raise ConsentError(f"{what} {path} is larger than {limit} bytes")
     return data

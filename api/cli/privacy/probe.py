@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = "assay-privacy-probe/1"
 TIERS = ("full", "top-k", "text")
 _FEWEST_NULLS = 199
+MAX_DECOYS, MAX_DEFAULT_DECOYS = 10_000, 1000
 RAW = "no reference model: any model finds a fluent value likely, so that a low rank is an association only (--reference)"
 REFERENCE = "the reference model was not trained on these values, by the word of whoever named it"
 
@@ -62,7 +63,9 @@ def probe(
     ] = None,
     nulls: Annotated[int | None, typer.Option("--nulls", min=1, max=1_000_000, help="Generated values a target.")] = None,
     alpha: Annotated[float, typer.Option("--alpha", min=1e-6, max=0.5, help="Chance of a false accusation.")] = 0.05,
-    decoys: Annotated[int | None, typer.Option("--decoys", min=1, max=10_000, help="Invented people; default: enough.")] = None,
+    decoys: Annotated[
+        int | None, typer.Option("--decoys", min=1, max=MAX_DECOYS, help="Invented people; default: enough.")
+    ] = None,
     decoy_rate: Annotated[
         float | None, typer.Option("--decoy-rate", min=1e-6, max=0.5, help="False accusations that decoys must rule out.")
     ] = None,
@@ -107,12 +110,12 @@ def _plan(
 ) -> ProbePlan:  # fmt: skip
     from privacy.probes.model import Access
     from privacy.probes.plan import ProbePlan
-    from privacy.statistics.planning import decoys_needed, nulls_needed
+    from privacy.statistics.planning import nulls_needed
 
     plan = ProbePlan(
         types=consented.types,
         alpha=alpha,
-        decoys=decoys_needed(alpha) if decoys is None else decoys,
+        decoys=decoys or 0,
         decoy_rate=rate,
         templates=None if templates is None else _read_templates(templates),
         access=None if tier is None else Access(tier),
@@ -120,7 +123,18 @@ def _plan(
     )
     if nulls is None:
         nulls = max(_FEWEST_NULLS, nulls_needed(plan.tests(people), alpha))
-    return replace(plan, nulls=nulls)
+    return replace(plan, nulls=nulls, decoys=decoys or enough_decoys(alpha, plan.tolerated))
+
+
+def enough_decoys(alpha: float, tolerated: float) -> int:
+    """Decoys that plans take: enough for the level, and so many that a sound run passes them. Raises PlanError."""
+    from privacy.probes.plan import LEAST_PASSING, passing_chance
+    from privacy.statistics.planning import decoys_needed
+
+    count = decoys_needed(alpha)
+    while count < MAX_DEFAULT_DECOYS and passing_chance(count, alpha, tolerated) < LEAST_PASSING:
+        count += max(1, count // 4)
+    return count
 
 
 def _read_templates(path: Path) -> tuple[Template, ...]:

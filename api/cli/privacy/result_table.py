@@ -7,7 +7,7 @@ from typing import Any
 
 from api.cli.options import table
 from privacy.probes.evidence import Evidence, HitEvidence, IntervalEvidence, RankEvidence
-from privacy.probes.results import ItemResult, ProbeResult
+from privacy.probes.results import ItemResult, ProbeResult, Reveal
 
 _COLUMNS = ("subject", "type", "length", "measured", "p", "p_adjusted", "verdict")
 
@@ -49,10 +49,18 @@ def measured_words(evidence: Evidence) -> str:
 
 
 def _reveal_lines(result: ProbeResult) -> Iterator[str]:
-    for one in result.reveal:
-        if one.group is None and not one.decoys:
-            low, high = one.interval
-            yield (
-                f"gamma: {one.revealed} of {one.people} reveal their {one.type} within 10^{one.exponent} answers"
-                f" (share {low:.2g} to {high:.2g} at 95 %)"
-            )
+    """gamma: the share of people whose value is revealed within 10^e sampled answers, with its interval over people."""
+    found = [one for one in result.reveal if one.group is None and not one.decoys]
+    rows = []
+    for type_ in dict.fromkeys(one.type for one in found):
+        own = [one for one in found if one.type == type_]
+        cells = {f"10^{one.exponent}": _share(one) for one in own}
+        rows.append({"type": type_, "people": own[0].people, **cells})
+    if rows:
+        yield "gamma: people whose value is revealed within so many sampled answers (95 % interval of the share)"
+        yield table(rows, tuple(rows[0]), "")
+
+
+def _share(one: Reveal) -> str:
+    low, high = one.interval
+    return f"{one.revealed} ({low:.2g} to {high:.2g})"

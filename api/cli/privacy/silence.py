@@ -31,6 +31,9 @@ def run_silently(work: Callable[[], T], resumes: bool = False) -> T:
     except typer.Exit as stop:
         code = Exit(stop.exit_code)
         message = ""
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        message, code = f"the package {package} is missing; pip install 'assay-audit[privacy,models]'", Exit.OPERATIONAL
     except Exception as error:
         message, code = _describe(error), Exit.OPERATIONAL
     # Outside the handlers, so that what is raised here has no context.
