@@ -157,6 +157,17 @@ class RunnerModel:
             found.append(tuple(moments))
         return found
 
+    def next_laws(self, prompts: Sequence[Row]) -> list[Any]:
+        """Needs WEIGHTS: for every prompt, the log-probability of every token, as a numpy array."""
+        self._needs(Access.WEIGHTS, "whole next-token distributions")
+        self._open_scores()
+        found: list[Any] = []
+        for first in range(0, len(prompts), PREFIXES_AT_ONCE):
+            part = prompts[first : first + PREFIXES_AT_ONCE]
+            found += list(asked(partial(self._runner.next_token_logprobs, part)))
+            self._look_whether_cancelled()
+        return found
+
     def network(self) -> Any:
         """The torch module, to be copied and left as it is (`privacy.probes.relearning`)."""
         return self._in_process("network")()

@@ -17,7 +17,7 @@ from privacy.statistics.scores import Floats
 
 Listed = Mapping[int, float] | Floats
 """Next tokens with their log-probabilities: some by id, or all as an array."""
-PROMPTS_AT_ONCE = 1024
+PROMPTS_AT_ONCE = 64
 _SLACK = 1e-3
 _ROUNDING = 1e-6
 
@@ -82,15 +82,6 @@ def step_log_probability(listed: Listed, token: int, decoding: Decoding, vocab_s
         weights = _nucleus(weights, decoding.top_p)
     place = np.flatnonzero(order[: weights.size] == own) if own is not None else np.array([], dtype=np.int64)
     return math.log(weights[place[0]]) if place.size and weights[place[0]] > 0 else -math.inf
-
-
-def decoded_log_likelihood(
-    listed: Sequence[Listed], tokens: Sequence[int], decoding: Decoding, vocab_size: int | None
-) -> float:  # fmt: skip
-    """ln q: the sum over the tokens of a text, each with what is listed after those before it."""
-    return math.fsum(
-        step_log_probability(one, token, decoding, vocab_size) for one, token in zip(listed, tokens, strict=True)
-    )  # fmt: skip
 
 
 def _read(listed: Listed, token: int) -> tuple[Floats, int | None]:

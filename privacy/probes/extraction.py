@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 from privacy.errors import ModelAccessError, PlanError, ProbeCancelledError, ScoreError
 from privacy.membership.records import Record, Role, check_records
 from privacy.probes.decoded_likelihood import (
-    Listed,
     check_decoding,
-    decoded_log_likelihood,
     is_likeliest,
     is_plain,
     next_lists,
+    step_log_probability,
 )
 from privacy.probes.extraction_plan import ASKED, ExtractionPlan
 from privacy.probes.extraction_results import ExtractionResult, MeasuredRecord, judge, read_record
@@ -42,7 +41,8 @@ def run_extraction(
     plan: ExtractionPlan, records: Sequence[Record], model: ProbedModel, reference: ProbedModel | None = None, *,
     commit: Commit, keep: Keep | None = None, progress: Progress | None = None, cancelled: Cancelled | None = None,
 ) -> ExtractionResult:  # fmt: skip
-    """Extract every record: MEMBER or CANDIDATE (asked for), and NON_MEMBER (controls). Those too short are left out and counted.
+    """Extract every record: MEMBER or CANDIDATE (asked for), and NON_MEMBER (controls). Those too short, or
+    that begin like another, are left out and counted.
 
     `commit("record", id)` names a record in public. `keep` remembers the public rows when all are measured. Raises PlanError and
     ModelAccessError before the model writes anything (too few controls, no log-probabilities, a decoding whose likelihoods cannot
@@ -56,7 +56,7 @@ def run_extraction(
             raise ModelAccessError(f"extraction needs the log-probability of every token; {one.facts().name} does not give it")
         if one is not None:
             check_decoding(plan.decoding, one.facts())
-    pieces = _cut(plan, records, model, reference)
+    pieces, too_short = _cut(plan, records, model, reference)
     asked = sum(piece.role in ASKED for piece in pieces)
     plan.check_counts(asked, len(pieces) - asked)
 
@@ -70,7 +70,7 @@ def run_extraction(
     except (ValueError, TypeError):
         raise ScoreError("what was kept of the extraction audit is not what it keeps; delete it to measure again") from None
     facts = None if reference is None else reference.facts()
-    return judge(plan, model.facts(), facts, rows, len(records) - len(pieces))
+    return judge(plan, model.facts(), facts, rows, too_short, len(records) - len(pieces) - too_short)
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,14 @@ class _Piece:
     role: Role
     prefix: Tokens = field(repr=False)
     suffix: Tokens = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One token of a suffix: whether greedy decoding writes it, and ln of its probability under the plan's decoding."""
+
+    likeliest: bool
+    log_p: float
 
 
 @dataclass
@@ -96,22 +104,31 @@ class _Found:
     by_reference: bool | None
 
 
-def _cut(plan: ExtractionPlan, records: Sequence[Record], model: ProbedModel, reference: ProbedModel | None) -> list[_Piece]:
-    """Records with enough tokens. Which are too short depends on the tokenizer alone, never on what the model says."""
+def _cut(
+    plan: ExtractionPlan, records: Sequence[Record], model: ProbedModel, reference: ProbedModel | None
+) -> tuple[list[_Piece], int]:
+    """Records with enough tokens, the first of those that begin alike. Both depend on the tokenizer, not the model.
+
+    A control that begins like a record that is asked for is no control: ScoreError.
+    """
     size = plan.prefix_tokens + plan.suffix_tokens
     found: list[_Piece] = []
-    seen: dict[Tokens, int] = {}
+    seen: dict[Tokens, tuple[int, bool]] = {}
+    too_short = 0
     for place, record in enumerate(records):
         tokens = tuple(model.tokenize(record.text))[:size]
         if reference is not None and tuple(reference.tokenize(record.text))[:size] != tokens:
             raise ModelAccessError("the reference model has another tokenizer than the model; take one with the same")
         if len(tokens) < size:
+            too_short += 1
             continue
-        if tokens in seen:
-            raise ScoreError(f"records {seen[tokens]} and {place} begin with the same {size} tokens; leave one of them out")
-        seen[tokens] = place
+        first, is_asked = seen.setdefault(tokens, (place, record.role in ASKED))
+        if is_asked is not (record.role in ASKED):
+            raise ScoreError(f"records {first} and {place} begin with the same {size} tokens, but one of them is a control")
+        if first != place:
+            continue
         found.append(_Piece(record.id, record.role, tokens[: plan.prefix_tokens], tokens[plan.prefix_tokens :]))
-    return found
+    return found, too_short
 
 
 def _rank(pieces: Sequence[_Piece], found: Sequence[_Found], commit: Commit) -> Iterator[MeasuredRecord]:
@@ -148,17 +165,18 @@ class _Run:
     def _batch(self, part: Sequence[_Piece], first: int) -> list[_Found]:
         answers = [self._greedy(self.model, part), *self._samples(part, first)]
         scores = self._score(part, answers)
-        plain, listed = is_plain(self.plan.decoding), self._listed(self.model, part)
+        plain = is_plain(self.plan.decoding)
+        steps = self._steps(self.model, part) if self.plan.strength or not plain else [[] for _ in part]
         theirs = None if self.reference is None else self._by_reference(self.reference, part)
         found = []
         for i, piece in enumerate(part):
             own = [one[i] for one in answers]
-            log_q = scores[i][piece.suffix] if plain else self._decoded(self.model, listed[i], piece)
+            log_q = scores[i][piece.suffix] if plain else _sum(steps[i])
             confidence, wrong = max((scores[i].get(answer, -math.inf), answer != piece.suffix) for answer in own)
             found.append(
                 _Found(
                     _leading(own[0], piece.suffix), sum(answer == piece.suffix for answer in own[1:]), self._exponent(log_q),
-                    self._rest_from(listed[i], piece) if self.plan.strength else None, not wrong, confidence,
+                    _rest_from(steps[i]) if self.plan.strength else None, not wrong, confidence,
                     None if theirs is None else theirs[i],
                 )
             )  # fmt: skip
@@ -194,27 +212,24 @@ class _Run:
 
     # ------------------------------------------------------------------ likelihoods
 
-    def _listed(self, model: ProbedModel, part: Sequence[_Piece], needed: bool = False) -> list[list[Listed]]:
-        """For every token of every suffix, what the model lists there; nothing where nothing asks for it."""
-        if not needed and not self.plan.strength and is_plain(self.plan.decoding):
-            return [[] for _ in part]
+    def _steps(self, model: ProbedModel, part: Sequence[_Piece]) -> list[list[_Step]]:
+        """Every token of every suffix after those before it. Whole distributions are large: one at a time."""
+        decoding, size = self.plan.decoding, model.facts().vocab_size
         prompts = [(*piece.prefix, *piece.suffix[:at]) for piece in part for at in range(len(piece.suffix))]
         lists = next_lists(model, prompts)
-        return [[next(lists) for _ in piece.suffix] for piece in part]
 
-    def _decoded(self, model: ProbedModel, listed: Sequence[Listed], piece: _Piece) -> float:
-        return decoded_log_likelihood(listed, piece.suffix, self.plan.decoding, model.facts().vocab_size)
+        def step(token: int) -> _Step:
+            listed = next(lists)
+            log_p = 0.0 if is_plain(decoding) else step_log_probability(listed, token, decoding, size)
+            return _Step(is_likeliest(listed, token), log_p)
+
+        return [[step(token) for token in piece.suffix] for piece in part]
 
     def _exponent(self, log_q: float) -> int | None:
         """The least e such that 10^e samples show the suffix with the plan's probability."""
         q = math.exp(log_q) if log_q > TOKEN_FLOOR else 0.0
         needed = samples_to_extract(q, self.plan.probability)
         return next((e for e in range(MAX_EXPONENT + 1) if needed <= 10**e), None)
-
-    def _rest_from(self, listed: Sequence[Listed], piece: _Piece) -> int:
-        """The fewest leading tokens after which every further one is the likeliest: greedy decoding then writes the rest."""
-        right = [is_likeliest(one, token) for one, token in zip(listed, piece.suffix, strict=True)]
-        return next((len(right) - i for i, fits in enumerate(reversed(right)) if not fits), 0)
 
     def _by_reference(self, reference: ProbedModel, part: Sequence[_Piece]) -> list[bool]:
         """Whether the reference model extracts each record, by the plan's criterion."""
@@ -225,10 +240,18 @@ class _Run:
             rows = reference.score_candidates([piece.prefix for piece in part], [[piece.suffix] for piece in part])
             logs = [sum_logs(row[0]) for row in rows]
         else:
-            listed = self._listed(reference, part, needed=True)
-            logs = [self._decoded(reference, own, piece) for own, piece in zip(listed, part)]
+            logs = [_sum(own) for own in self._steps(reference, part)]
         exponents = [self._exponent(one) for one in logs]
         return [one is not None and one <= plan.samples_exponent for one in exponents]
+
+
+def _sum(steps: Sequence[_Step]) -> float:
+    return math.fsum(step.log_p for step in steps)
+
+
+def _rest_from(steps: Sequence[_Step]) -> int:
+    """The fewest leading tokens after which every further one is the likeliest: greedy decoding then writes the rest."""
+    return next((len(steps) - i for i, step in enumerate(reversed(steps)) if not step.likeliest), 0)
 
 
 def _leading(answer: Tokens, suffix: Tokens) -> int:

@@ -23,6 +23,7 @@ CALIBRATED = (
     "without memory of the records, what the model extracts and the reference model does not is as frequent among records as"
     " among controls; the controls show that it is rare"
 )
+_LEFT_OUT = ("too_short", "repeated")
 BROKEN = (
     "the model extracts controls that it was not trained on, beyond what the reference model does: they are predictable, or the"
     " reference model is too weak, and so no verdict is given"
@@ -126,6 +127,7 @@ class ExtractionResult:
     model: ModelFacts
     reference: ModelFacts | None
     too_short: int
+    repeated: int
     basis: Basis
     gate: DecoyGate | None
     p_value: float
@@ -153,6 +155,7 @@ class ExtractionResult:
             "model": self.model.to_json(),
             "reference": None if self.reference is None else self.reference.to_json(),
             "too_short": self.too_short,
+            "repeated": self.repeated,
             "basis": self.basis.value,
             "gate": gate,
             "p_value": self.p_value,
@@ -168,7 +171,12 @@ class ExtractionResult:
 
 
 def judge(
-    plan: ExtractionPlan, model: ModelFacts, reference: ModelFacts | None, rows: Sequence[MeasuredRecord], too_short: int
+    plan: ExtractionPlan,
+    model: ModelFacts,
+    reference: ModelFacts | None,
+    rows: Sequence[MeasuredRecord],
+    too_short: int,
+    repeated: int,
 ) -> ExtractionResult:
     """Fisher's exact test of the plan's criterion, records against controls; exact where coins decided which is which.
 
@@ -191,7 +199,7 @@ def judge(
     verdict = find_verdict(p <= plan.alpha, basis, gate, leak)
     strengths = (_mean(plan, asked), _mean(plan, controls)) if plan.strength else None
     return ExtractionResult(
-        plan, model, reference, too_short, basis, gate, p, verdict, _explained(chosen),
+        plan, model, reference, too_short, repeated, basis, gate, p, verdict, _explained(chosen),
         (chosen, *_rates(plan, asked, controls)), strengths, _curve(plan, asked), tuple(rows),
     )  # fmt: skip
 
@@ -236,17 +244,18 @@ def _curve(plan: ExtractionPlan, asked: Sequence[MeasuredRecord]) -> tuple[Curve
 def recount(content: Any) -> ExtractionResult:
     """The result that a published one stands for, rebuilt from its records. Raises ScoreError where anything that is said does
     not follow from them, PlanError for a plan that would not be run."""
-    if not isinstance(content, Mapping) or not {"plan", "model", "reference", "records", "too_short"} <= set(content):
-        raise ScoreError("the result of an extraction audit has plan, model, reference, too_short and records")
+    if not isinstance(content, Mapping) or not {"plan", "model", "reference", "records", *_LEFT_OUT} <= set(content):
+        raise ScoreError("the result of an extraction audit has plan, model, reference, records and counts of those left out")
     plan = ExtractionPlan.from_json(content["plan"])
-    records, too_short = content["records"], content["too_short"]
-    if not isinstance(records, list) or not 0 < len(records) <= MAX_RECORDS or type(too_short) is not int or too_short < 0:
+    records, left_out = content["records"], [content[name] for name in _LEFT_OUT]
+    counts = all(type(count) is int and 0 <= count <= MAX_RECORDS for count in left_out)
+    if not isinstance(records, list) or not 0 < len(records) <= MAX_RECORDS or not counts:
         raise ScoreError(f"the records of an extraction audit are a list of 1 to {MAX_RECORDS}")
     rows = [read_record(row, place) for place, row in enumerate(records)]
     if len({row.commitment for row in rows}) != len(rows):
         raise ScoreError("a record stands twice in the result of the extraction audit")
     reference = None if content["reference"] is None else read_facts(content["reference"], "the reference model")
-    result = judge(plan, read_facts(content["model"], "the model"), reference, rows, too_short)
+    result = judge(plan, read_facts(content["model"], "the model"), reference, rows, *left_out)
     said = json.loads(json.dumps(result.to_json()))
     if set(said) != set(content):
         raise ScoreError(f"the result of an extraction audit has the members {', '.join(sorted(said))}")

@@ -85,6 +85,14 @@ class FakeModel:
                 progress((at + 1) / len(prompts), "candidates scored")
         return out
 
+    def token_moments(self, sequences: Sequence[Sequence[int]]) -> list[tuple[tuple[float, float], ...]]:
+        self._needs(Access.WEIGHTS, "token_moments", len(sequences))
+        return [tuple(_moments(self._law(bytes(one[:at]))) for at in range(1, len(one))) for one in sequences]
+
+    def next_laws(self, prompts: Sequence[Sequence[int]]) -> list[npt.NDArray[np.float64]]:
+        self._needs(Access.WEIGHTS, "next_laws", len(prompts))
+        return [np.log(self._law(bytes(prompt))) for prompt in prompts]
+
     def next_tokens(self, prompts: Sequence[Sequence[int]]) -> list[Mapping[int, float]]:
         self._needs(Access.TOP_K, "next_tokens", len(prompts))
         out: list[Mapping[int, float]] = []
@@ -151,6 +159,12 @@ class FakeModel:
         for _ in range(decoding.max_new_tokens):
             written.append(_choose(self._law(prompt + written), decoding, rng))
         return bytes(written)
+
+
+def _moments(law: npt.NDArray[np.float64]) -> tuple[float, float]:
+    logs = np.log(law)
+    mean = float((law * logs).sum())
+    return mean, float(np.sqrt((law * (logs - mean) ** 2).sum()))
 
 
 def _choose(law: npt.NDArray[np.float64], decoding: Decoding, rng: random.Random) -> int:

@@ -11,7 +11,6 @@ import pytest
 from privacy.errors import ModelAccessError, PlanError, ScoreError
 from privacy.probes.decoded_likelihood import (
     check_decoding,
-    decoded_log_likelihood,
     is_likeliest,
     is_plain,
     next_lists,
@@ -67,11 +66,11 @@ def test_it_is_the_rate_at_which_samples_come(decoding: Decoding) -> None:
     assert sum(math.exp(step_log_probability(listed, t, decoding, VOCAB)) for t in range(VOCAB)) == pytest.approx(1)
 
 
-def test_texts_are_products_of_steps_and_impossible_ones_are_minus_infinity() -> None:
-    listed = [dict(enumerate(LOGS.tolist()))] * 3
-    assert decoded_log_likelihood(listed, [0, 1, 0], Decoding(3), 6) == pytest.approx(math.log(0.4 * 0.25 * 0.4))
-    assert decoded_log_likelihood(listed, [0, 5, 0], Decoding(3, top_k=2), 6) == -math.inf
-    assert decoded_log_likelihood(listed, [0, 0, 0], Decoding(3, 0.0), 6) == 0.0
+def test_impossible_tokens_have_probability_zero() -> None:
+    listed = dict(enumerate(LOGS.tolist()))
+    assert step_log_probability(listed, 5, Decoding(3, top_k=2), 6) == -math.inf
+    assert step_log_probability(listed, 99, Decoding(3), 6) == -math.inf
+    assert step_log_probability(listed, 0, Decoding(3, 0.0), 6) == 0.0
 
 
 def test_lists_that_leave_the_probability_open_are_refused() -> None:
@@ -87,6 +86,17 @@ def test_lists_that_leave_the_probability_open_are_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(ModelAccessError):
             step_log_probability(best, token, decoding, 6)
+
+
+def test_a_model_in_process_gives_the_whole_law() -> None:
+    few, whole = FakeModel(top_k=5), FakeModel(top_k=5, access=Access.WEIGHTS)
+    prompts = [few.tokenize(text) for text in ("is ", "the ", "x")]
+    assert [len(listed) for listed in next_lists(few, prompts)] == [5, 5, 5]
+    laws = list(next_lists(whole, prompts))
+    assert [len(law) for law in laws] == [VOCAB] * 3 and whole.calls == {"next_laws": 3}
+    assert step_log_probability(laws[1], 101, Decoding(1, 0.5), VOCAB) < 0
+    with pytest.raises(ModelAccessError):
+        step_log_probability(next(next_lists(few, prompts)), 101, Decoding(1, 0.5), VOCAB)
 
 
 def test_what_is_no_distribution_is_refused() -> None:

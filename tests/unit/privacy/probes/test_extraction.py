@@ -167,9 +167,10 @@ def test_strength_is_how_little_of_the_suffix_is_needed() -> None:
     assert found.records[0].strength(plan) >= 1 - 8 / 28
 
 
-def test_short_records_are_counted_and_left_out() -> None:
-    found = run_extraction(PLAN, [*RECORDS, Record("short", "too short", Role.MEMBER)], trained(KNOWN), commit=commit)
-    assert found.too_short == 1 and len(found.records) == len(RECORDS)
+def test_short_and_repeated_records_are_counted_and_left_out() -> None:
+    more = [Record("short", "too short", Role.MEMBER), Record("twin", RECORDS[0].text[:32] + " but another end", Role.CANDIDATE)]
+    found = run_extraction(PLAN, [*RECORDS, *more], trained(KNOWN), commit=commit)
+    assert (found.too_short, found.repeated, len(found.records)) == (1, 1, len(RECORDS))
 
 
 def test_records_that_show_nothing_are_refused() -> None:
@@ -269,7 +270,7 @@ def test_the_public_result_holds_no_text_and_counts_again(result: ExtractionResu
         (("verdict",), "not detected"), (("p_value",), 0.5), (("basis",), "calibrated"), (("leak_below",), 0.5),
         (("rates", 0, "extracted"), 29), (("curve", 0, "right"), 29), (("explained_below",), 0.0), (("strengths", 0), 0.5),
         (("plan", "assignment"), "declared"), (("plan", "prefix_tokens"), "20"), (("plan", "alpha"), math.nan), (("plan",), []),
-        (("too_short",), -1), (("model", "top_k"), "5"), (("assumptions",), []), (("gate",), {}),
+        (("too_short",), -1), (("repeated",), None), (("model", "top_k"), "5"), (("assumptions",), []), (("gate",), {}),
     ],
 )  # fmt: skip
 def test_what_does_not_follow_from_the_records_is_refused(result: ExtractionResult, path: tuple[Any, ...], value: Any) -> None:
@@ -287,5 +288,5 @@ def test_equal_confidence_counts_wrong_guesses_first() -> None:
     rows = [
         MeasuredRecord(f"m{i}", Role.MEMBER, 12 if i < 2 else 0, 0, None, None, i < 2, 1, None) for i in range(4)
     ] + [MeasuredRecord(f"n{i}", Role.NON_MEMBER, 0, 0, None, None, False, 1, None) for i in range(59)]  # fmt: skip
-    found = judge(PLAN, FakeModel().facts(), None, rows, 0)
+    found = judge(PLAN, FakeModel().facts(), None, rows, 0, 0)
     assert found.curve[0].guesses == 0 and found.curve[0].precision is None and found.curve[1].right == 2
