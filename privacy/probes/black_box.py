@@ -32,7 +32,7 @@ Commit = Callable[[str, str], str]
 """(type, value) -> commitment, of a value that the auditor invented (`privacy.redaction.Redactor.commit`)."""
 Keep = Callable[[str, Callable[[], bytes]], bytes]
 """(name, make) -> bytes: what is kept under a name, made and kept where it is not there yet. Holds ranks and counts only."""
-ROWS_AT_ONCE = 20_000
+ROWS_AT_ONCE = 8_000
 """Candidates (value and nulls, over all templates) that are measured and kept together."""
 
 

@@ -27,7 +27,7 @@ finite. No softmax in float32 or float64 gives a probability as low as this."""
 MOST_ABOVE_ZERO = 1e-3
 SPREADS = 100
 """A template is standardised only where its spread is above so many tolerances."""
-MAX_CALL = 50_000
+MAX_CALL = 4_000
 """Candidates in one call, but that all those of one context go together."""
 
 
@@ -40,8 +40,9 @@ def rank_targets(
 ) -> list[RankEvidence]:
     """The rank of each target. Raises BoundaryError, ModelAccessError, ScoreError for NaN, PlanError."""
     drawn = [draw_candidates(plan, target) for target in targets]
-    own, lengths = _score(model, targets, drawn, progress)
-    theirs = _score(reference, targets, drawn, None)[0] if reference is not None else [None] * len(targets)
+    parts = 1 if reference is None else 2
+    own, lengths = _score(model, targets, drawn, _part(progress, 0, parts))
+    theirs = _score(reference, targets, drawn, _part(progress, 1, parts))[0] if reference is not None else [None] * len(targets)
     found = []
     for candidates, logs, others, tokens in zip(drawn, own, theirs, lengths, strict=True):
         scores = logs if others is None else calibrate(logs, others, tokens)
@@ -74,6 +75,13 @@ def _score(
         if progress is not None:
             progress(done / contexts, f"scored {done} of {contexts} contexts")
     return logs, lengths
+
+
+def _part(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """Progress of one of `parts` equal parts."""
+    if progress is None:
+        return None
+    return lambda share, text: progress((place + share) / parts, text)
 
 
 def _calls(model: ProbedModel, targets: Sequence[Target], drawn: Sequence[Candidates]) -> Iterator[list[tuple[int, int, Split]]]:
