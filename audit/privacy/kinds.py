@@ -10,6 +10,24 @@ def kinds() -> tuple[AuditKind, ...]:
     """One object a kind."""
     return (
         Deferred(
+            "privacy.extraction",
+            "Whether private records are extracted word for word, beside controls that the model was not trained on",
+            "audit.privacy.extraction",
+            "PrivacyExtraction",
+        ),
+        Deferred(
+            "privacy.membership",
+            "Whether a model was trained on private records: ranks among non-members, blind controls, decoys",
+            "audit.privacy.membership",
+            "PrivacyMembership",
+        ),
+        Deferred(
+            "privacy.unlearning",
+            "Whether a model has forgotten: equivalent to one that never knew, within stated margins, also after attacks",
+            "audit.privacy.unlearning",
+            "PrivacyUnlearning",
+        ),
+        Deferred(
             "privacy.probe",
             "Whether a model gives away what data subjects signed for: exact ranks, decoys in every run",
             "audit.privacy.probe",

@@ -24,6 +24,7 @@ from audit.subjects import MODEL_SUBJECT, check_needed
 from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
+    from audit.privacy.records import Records
     from audit.runners.protocol import Attestation
     from privacy.probes.model import ProbedModel
     from privacy.redaction import Redactor
@@ -59,6 +60,12 @@ class Run:
         from privacy.redaction import Redactor
 
         return Redactor(sha256(self.resources.entropy + f"{self.request.kind}/commitments".encode()).digest())
+
+    def open_records(self, commitment: str) -> Records:
+        """Private records, made known to the screen."""
+        found = self.resources.open_records(commitment)
+        self.screen.add(texts=found.texts())
+        return found
 
     def started(self) -> str:
         """When the run began, to the second: kept, so that a run that goes on after a kill tells the same."""

@@ -12,6 +12,7 @@ from audit.runners.protocol import Tier
 from privacy.probes.model import Access
 
 MODEL, REFERENCE = "model", "reference"
+MAX_LISTED = 64
 TIERS: Mapping[Access, Tier] = {
     Access.TEXT: Tier.CHAT,
     Access.TOP_K: Tier.TOP_LOGPROBS,
@@ -59,6 +60,28 @@ def read_models(fields: Fields, access: Access, needed: tuple[str, ...] = (), op
     if len(set(digests.values())) != len(digests):
         raise RequestError(f"params.{', params.'.join(digests)} must be different models")
     return Models(digests, access)
+
+
+def read_members(fields: Fields, default: Any, *names: str) -> dict[str, Any]:
+    """Take parameters that stand for members of a plan, each of the kind of its default. Raises RequestError."""
+    found = {}
+    for name in names:
+        value = fields.take(name)
+        if value is not None:
+            found[name] = _typed(value, getattr(default, name), name)
+    return found
+
+
+def _typed(value: Any, like: Any, name: str) -> Any:
+    if isinstance(like, tuple):
+        if not isinstance(value, list) or not 0 < len(value) <= MAX_LISTED:
+            raise RequestError(f"params.{name} must be a list of 1 to {MAX_LISTED} entries")
+        return tuple(_typed(one, like[0], name) for one in value)
+    if isinstance(like, float) and type(value) is int and abs(value) < 1 << 53:
+        return float(value)
+    if type(value) is not type(like):
+        raise RequestError(f"params.{name} must be of the kind of its default, {like!r}")
+    return value
 
 
 def check_attestations(attested: Any, models: Models, registered: Registered) -> None:

@@ -73,6 +73,7 @@ def test_records_are_bound_by_a_keyed_commitment(uploads: PrivateUploads, tmp_pa
     assert found.groups["members"] == tuple(TEXTS["members"]) and "Rowan" not in repr(found)
     assert residue(tmp_path, [text for texts in TEXTS.values() for text in texts]) == []
     assert new_records(TEXTS)[1] != commitment  # another key
+    assert set(found.take("members", optional=["others"])) == {"members", "others"}
     with pytest.raises(RequestError, match="groups members"):
         found.take("members")
 
