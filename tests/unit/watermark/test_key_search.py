@@ -66,7 +66,7 @@ def test_too_few_draws_for_many_keys_decide_nothing(monkeypatch: pytest.MonkeyPa
     """What one key's draws can give does not suffice for a hundred: inconclusive, never "not detected"."""
     monkeypatch.setattr(key_search, "MAX_RUNS", 999)
     drawn = open_scheme("kuditipudi-library", {"scheme": "EXP-edit", "n": 16, "vocab_size": 50, "key_seed": 7})
-    found = search_keys([("a", drawn)] * 100, np.arange(400) % 50, DetectOptions(alpha=0.01, runs=999, seed=1))
+    found = search_keys([("a", drawn)] * 100, np.arange(100) % 50, DetectOptions(alpha=0.01, runs=999, seed=1))
     best = found.best.detection
     assert best.least_p == pytest.approx(0.1) and best.decision == "inconclusive"
 
