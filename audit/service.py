@@ -149,7 +149,7 @@ class AuditService:
         check_subject(request, files, lambda name: self.blobs.read(name.removeprefix("models/").removesuffix(".json")))
         audit = audits.create_audit(session, request, files)
         if needs.openings or needs.records:
-            sealed.use_uploads(session, audit, needs.openings, needs.records, _consented_digest(session, request), self.limits)
+            sealed.use_uploads(session, audit, needs.openings, needs.records, _asked_model(session, request), self.limits)
         self.jobs.submit(session, RUN_AUDIT, str(audit.job_id), {"audit": audit.id})
         return audit
 
@@ -242,12 +242,11 @@ class AuditService:
             yield EVIDENCE_FOLDER + ref.name, self.blobs.read(ref.sha256)
 
 
-def _consented_digest(session: Session, request: AuditRequest) -> str | None:
-    """What consents must name: see `audit.subjects.consented_digest`. None where the audit is not about a model."""
+def _asked_model(session: Session, request: AuditRequest) -> sealed.AskedModel:
     if request.subject.name != MODEL_SUBJECT:
-        return None
+        raise RequestError(f"personal values and private records are read in audits of a {MODEL_SUBJECT!r} only")
     model = registrations.use_model(session, request.subject.sha256, request.auditor)
-    return consented_digest(request.subject.sha256, model.attestation or {})
+    return sealed.AskedModel(model.owner, consented_digest(request.subject.sha256, model.attestation or {}))
 
 
 def _demand(caller: Principal, role: str) -> None:

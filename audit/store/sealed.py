@@ -84,23 +84,39 @@ def delete_upload(session: Session, digest: str, owner: str | None) -> None:
     session.delete(row)
 
 
-def use_uploads(
-    session: Session, audit: Audit, openings: Iterable[str], records: Iterable[str], model_digest: str | None,
-    limits: ConsentLimits,
-) -> None:  # fmt: skip
-    """Bind uploads to a new audit, and use its consents up. `model_digest` is what consents must name.
+@dataclass(frozen=True)
+class AskedModel:
+    """The model that an audit asks about: who registered it, and what consents must name."""
 
-    Raises NotFoundError, RequestError (expired, another model) and ConflictError (used before, asked too often).
+    owner: str
+    digest: str
+
+
+def use_uploads(
+    session: Session, audit: Audit, openings: Iterable[str], records: Iterable[str], model: AskedModel, limits: ConsentLimits
+) -> None:
+    """Bind uploads to a new audit, and use its consents up.
+
+    Records hold no consent: they are read by a model that their owner registered, never by one that was lent to him, or they
+    would be a way round the consents. Raises NotFoundError, ForbiddenError, RequestError (expired, another model) and
+    ConflictError (used before, asked too often).
     """
     rows = [find_upload(session, digest, OPENINGS, audit.auditor) for digest in openings]
     for row in rows:
-        if row.model_digest != model_digest:
+        if row.model_digest != model.digest:
             raise RequestError(
                 f"the consent {row.digest[:16]} is for another model: it names {str(row.model_digest)[:16]}, the model of the"
-                f" request has {str(model_digest)[:16]}"
+                f" request has {model.digest[:16]}"
             )
         _use_consent(session, row, audit, limits)
-    for row in [*rows, *(find_upload(session, digest, RECORDS, audit.auditor) for digest in records)]:
+    for digest in records:
+        row = find_upload(session, digest, RECORDS, audit.auditor)
+        if row.owner != model.owner:
+            raise ForbiddenError(
+                "private records are read by a model of their owner's only; of a model that is lent, ask by consents"
+            )
+        rows.append(row)
+    for row in rows:
         if row.expires_at <= now_ms():
             raise RequestError(f"the {row.kind} {row.digest[:16]} expired at {format_ms(row.expires_at)}; upload new ones")
         if row.audit_id is not None:

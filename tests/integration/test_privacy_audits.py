@@ -245,9 +245,10 @@ def test_audits_that_cannot_be_are_refused_when_they_are_asked_for(tiny: Any, pr
                 asked()
             assert (refused.value.status, refused.value.slug) == (status, slug), refused.value.detail
             assert not find_residue(refused.value.detail.encode(), SECRETS)
-        audit = ask(dora, model, signed)  # nothing of the above used the consent up
-        dora.delete_private_upload(signed.digest)
-        dora.cancel_audit(audit["id"])
+    unused = {row["digest"]: row["audit"] for row in dora.list_private_uploads()}
+    assert unused[signed.digest] is None and unused[other.digest] is None  # nothing of the above used a consent up
+    dora.delete_private_upload(signed.digest)
+    assert not is_sealed(service, signed) and is_sealed(service, other)
     folder = service.data.parent / "text"  # a tokenizer alone: text at most
     folder.mkdir()
     from tests.unit.watermark.small_tokenizer import train_tokenizer

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from audit.store.access import Principal
 from audit.store.engine import Store
 from audit.store.migrate import migrate
 from audit.store.models import Audit, ConsentUse
-from audit.store.sealed import ConsentLimits
+from audit.store.sealed import AskedModel, ConsentLimits
 from audit.vault import Vault
 from privacy.consent import read_openings
 from privacy.redaction import find_residue
@@ -51,7 +52,7 @@ def use(uploads: PrivateUploads, *digests: str, auditor: str = "alice", model: s
     request = new_request(auditor, SERVICE, Subject("model", "cd" * 32), "privacy.probe", {})
     with uploads.store.write() as session:
         audit = audits.create_audit(session, request, ())
-        sealed.use_uploads(session, audit, digests, (), model, ConsentLimits(**limits))
+        sealed.use_uploads(session, audit, digests, (), AskedModel("orla", model), ConsentLimits(**limits))
     return audit
 
 
@@ -76,6 +77,22 @@ def test_records_are_bound_by_a_keyed_commitment(uploads: PrivateUploads, tmp_pa
     assert set(found.take("members", optional=["others"])) == {"members", "others"}
     with pytest.raises(RequestError, match="groups members"):
         found.take("members")
+
+
+def test_records_are_read_by_models_of_their_owner_only(uploads: PrivateUploads) -> None:
+    """Texts with guesses in them, scored by somebody else's model, would tell what consents are there to protect."""
+    document, commitment = new_records(TEXTS)
+    uploads.add_records(ORLA, json.dumps({"records": json.loads(document), "auditors": ["alice"]}).encode())
+    for owner, refused in (("mallory", True), ("orla", False)):
+        with uploads.store.write() as session:
+            asked = new_request("alice", SERVICE, Subject("model", "cd" * 32), "privacy.extraction", {})
+            audit = audits.create_audit(session, asked, ())
+            with pytest.raises(ForbiddenError) if refused else nullcontext():
+                sealed.use_uploads(session, audit, (), [commitment], AskedModel(owner, MODEL), ConsentLimits())
+    with uploads.store.write() as session, pytest.raises(ConflictError, match="are used by audit"):
+        asked = new_request("alice", SERVICE, Subject("model", "cd" * 32), "privacy.extraction", {})
+        audit = audits.create_audit(session, asked, ())
+        sealed.use_uploads(session, audit, (), [commitment], AskedModel("orla", MODEL), ConsentLimits())
 
 
 def test_another_name_or_key_opens_nothing(uploads: PrivateUploads) -> None:
@@ -171,16 +188,15 @@ def test_a_rolled_back_audit_uses_nothing(uploads: PrivateUploads) -> None:
     digest = uploads.add_openings(ORLA, sign().body("alice")).digest
     with pytest.raises(AuditError), uploads.store.write() as session:
         audit = audits.create_audit(session, new_request("alice", SERVICE, Subject("model", "cd" * 32), "k", {}), ())
-        sealed.use_uploads(session, audit, [digest], (), MODEL, ConsentLimits())
+        sealed.use_uploads(session, audit, [digest], (), AskedModel("orla", MODEL), ConsentLimits())
         raise RequestError("something else was wrong")
     assert use(uploads, digest).state == "running"
 
 
 def test_another_model_and_expiry_are_refused(uploads: PrivateUploads, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = uploads.add_openings(ORLA, sign(days=1).body("alice")).digest
-    for wrong in ("12" * 32, None):
-        with pytest.raises(RequestError, match="another model"):
-            use(uploads, digest, model=wrong)  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="another model"):
+        use(uploads, digest, model="12" * 32)
     later = int((NOW + timedelta(days=2)).timestamp() * 1000)
     monkeypatch.setattr(sealed, "now_ms", lambda: later)
     with pytest.raises(RequestError, match="expired"):
