@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from api.cli.exits import CommandError, Exit
 
 if TYPE_CHECKING:
     from audit.runners.protocol import Progress, Runner
+    from audit.runners.transformers_runner import TransformersRunner
     from privacy.probes.model import ProbedModel
+    from privacy.probes.white_box.model import WhiteBoxModel
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _ENDPOINT = b"assay-endpoint/1\0"
@@ -74,6 +76,17 @@ def opened(spec: str, device: str, progress: Progress | None = None, key: Path |
         yield OpenModel(RunnerModel(runner), digest or _digest_of_address(spec), digest is None)
     finally:
         runner.close()
+
+
+def white_box_of(model: OpenModel) -> WhiteBoxModel:
+    """The model for soft prompts. Raises ModelAccessError for one that is not in process."""
+    from audit.runners.probed_model import RunnerModel
+    from audit.runners.white_box_model import InProcessWhiteBox
+    from privacy.errors import ModelAccessError
+
+    if model.remote or not isinstance(model.probed, RunnerModel):
+        raise ModelAccessError("a soft prompt needs the model's weights: name a Hugging Face directory, or tiny")
+    return InProcessWhiteBox(cast("TransformersRunner", model.probed.runner))
 
 
 def _read_key(path: Path | None) -> str | None:

@@ -117,7 +117,7 @@ def _plan(
         alpha=alpha,
         decoys=decoys or 0,
         decoy_rate=rate,
-        templates=None if templates is None else _read_templates(templates),
+        templates=None if templates is None else read_template_file(templates),
         access=None if tier is None else Access(tier),
         samples=samples,
     )
@@ -137,7 +137,8 @@ def enough_decoys(alpha: float, tolerated: float) -> int:
     return count
 
 
-def _read_templates(path: Path) -> tuple[Template, ...]:
+def read_template_file(path: Path) -> tuple[Template, ...]:
+    """Prompts of the user's own. Raises TemplateError, ConsentError."""
     from api.cli.privacy.private_files import read_bounded
     from privacy.templates import read_templates
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -52,12 +53,11 @@ class RunFolder:
             raise
 
     def _settle(self, path: Path, manifest: Mapping[str, Any]) -> None:
-        wanted = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
         if not (path / MANIFEST).exists():
             strangers = [one for one in path.iterdir() if one.name != LOCK]
             if strangers:
                 raise ConsentError(f"{path} is not empty and holds no run; name a new folder")
-            self.write(MANIFEST, json.dumps({"format": FORMAT, "asked": wanted, "token": self.token}).encode())
+            self.write(MANIFEST, json.dumps({"format": FORMAT, "asked": self._mark(manifest), "token": self.token}).encode())
             return
         problem = ConsentError(f"{path / MANIFEST} is no {FORMAT}; name a new folder")
         try:
@@ -66,9 +66,13 @@ class RunFolder:
             raise problem from None
         if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("token"), str):
             raise problem
-        if content.get("asked") != wanted:
-            raise ConsentError(f"{path} holds a run of another request, model or plan; name a new folder")
         self.token = content["token"]
+        if content.get("asked") != self._mark(manifest):
+            raise ConsentError(f"{path} holds a run of another request, model or plan; name a new folder")
+
+    def _mark(self, manifest: Mapping[str, Any]) -> str:
+        """Keyed: what was asked may be told from few possibilities."""
+        return hmac.digest(self.token.encode(), json.dumps(manifest, sort_keys=True).encode(), hashlib.sha256).hex()
 
     def keep(self, name: str, make: Make) -> bytes:
         """What `make` gives, made once a run. Names are digests."""
