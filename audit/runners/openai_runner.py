@@ -78,26 +78,37 @@ class OpenAIRunner:
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """By the server's /tokenize (vLLM). Raises CapabilityError where there is none."""
-        if len(text) > MAX_TEXT_CHARS:
-            raise RunnerError(f"a text of {len(text)} characters is longer than {MAX_TEXT_CHARS}")
-        body = {"model": self.model, "prompt": text, "add_special_tokens": False}
-        tokens = self._ask_tokenizer("//tokenize", body).get("tokens")
-        if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
-            raise RunnerError("the endpoint's /tokenize answered no token ids")
-        return tuple(tokens)
+        return self.tokenize_all([text])[0]
+
+    def tokenize_all(self, texts: Sequence[str], cancelled: Cancelled | None = None) -> list[tuple[int, ...]]:
+        """Several texts, asked side by side. Raises CapabilityError where there is no /tokenize, CancelledError."""
+        self._check_count(texts)
+        longest = max(map(len, texts), default=0)
+        if longest > MAX_TEXT_CHARS:
+            raise RunnerError(f"a text of {longest} characters is longer than {MAX_TEXT_CHARS}")
+        calls: list[Call] = [
+            ("POST", "//tokenize", {"model": self.model, "prompt": text, "add_special_tokens": False}) for text in texts
+        ]
+        found = []
+        for answer in self._ask_tokenizer(calls, cancelled):
+            tokens = answer.get("tokens")
+            if not isinstance(tokens, list) or not all(type(token) is int and token >= 0 for token in tokens):
+                raise RunnerError("the endpoint's /tokenize answered no token ids")
+            found.append(tuple(tokens))
+        return found
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """By the server's /detokenize (vLLM). Raises CapabilityError where there is none."""
-        text = self._ask_tokenizer("//detokenize", {"model": self.model, "tokens": list(token_ids)}).get("prompt")
+        text = self._ask_tokenizer([("POST", "//detokenize", {"model": self.model, "tokens": list(token_ids)})])[0].get("prompt")
         if not isinstance(text, str):
             raise RunnerError("the endpoint's /detokenize answered no text")
         return text
 
-    def _ask_tokenizer(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _ask_tokenizer(self, calls: Sequence[Call], cancelled: Cancelled | None = None) -> list[dict[str, Any]]:
         try:
-            return self.endpoint.post(path, body)
+            return self.endpoint.ask_all(calls, cancelled=cancelled)
         except RefusedError as error:
-            raise CapabilityError(f"the endpoint offers no {path[2:]}; name a tokenizer ({str(error)[:100]})") from None
+            raise CapabilityError(f"the endpoint offers no {calls[0][1][2:]}; name a tokenizer ({str(error)[:100]})") from None
 
     # ------------------------------------------------------------------ generation and scores
 

@@ -96,6 +96,14 @@ class RunnerModel:
     def tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(asked(lambda: self._runner.tokenize(text)))
 
+    def tokenize_all(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """Several texts: side by side where the runner can, which is many times quicker over HTTP."""
+        engine: Callable[..., Any] | None = getattr(self._runner, "tokenize_all", None)
+        if engine is None:
+            return [self.tokenize(text) for text in texts]
+        found: list[tuple[int, ...]] = asked(lambda: engine(texts, self._cancelled))
+        return found
+
     def detokenize(self, token_ids: Row) -> str:
         return asked(lambda: self._runner.detokenize(token_ids))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from privacy.boundary import Boundary, split_at_boundary
@@ -79,9 +79,19 @@ def split_all(model: ProbedModel, target: Target, candidates: Candidates) -> Ite
 def _split(model: ProbedModel, context: str, candidates: Candidates, separator: str) -> Boundary:
     """Where one candidate begins another, all are scored with a line break after them."""
     try:
-        return split_at_boundary(model.tokenize, context, candidates.values, separator)
+        return _split_with(model, context, candidates, separator, "")
     except BoundaryError:
-        return split_at_boundary(model.tokenize, context, candidates.values, separator, TERMINATOR)
+        return _split_with(model, context, candidates, separator, TERMINATOR)
+
+
+def _split_with(model: ProbedModel, context: str, candidates: Candidates, separator: str, terminator: str) -> Boundary:
+    """A model that has `tokenize_all` (an endpoint, which is asked for each text) reads all texts at once."""
+    together: Callable[[Sequence[str]], Sequence[tuple[int, ...]]] | None = getattr(model, "tokenize_all", None)
+    if together is None:
+        return split_at_boundary(model.tokenize, context, candidates.values, separator, terminator)
+    texts = [context, *(context + separator + value + terminator for value in candidates.values)]
+    known = dict(zip(texts, together(texts), strict=True))
+    return split_at_boundary(known.__getitem__, context, candidates.values, separator, terminator)
 
 
 def in_groups(targets: Sequence[Target], plan: ProbePlan, rows: int) -> Iterator[list[Target]]:

@@ -132,7 +132,7 @@ def _count(
     if target.person.origin is Origin.DECOY:
         hits, samples = _seek(seeker, decoys.own(target))
         return replace(found, hits=hits, samples=samples)
-    for asked in _looks(plan, target, model, "model"):
+    for asked in _looks(plan, target, model, "model", LOOKS if plan.sequential else 1):
         hits, samples = _seek(seeker, asked)
         found = replace(found, hits=found.hits + hits, samples=found.samples + samples)
         if plan.sequential and found.samples < plan.samples and found.p_value(plan, tests) <= plan.alpha / tests:
@@ -146,15 +146,15 @@ def _seek(seeker: ValueSeeker, asked: Sequence[Asked]) -> tuple[int, int]:
 
 
 def _ask_all(plan: ProbePlan, target: Target, model: ProbedModel, who: str) -> list[Asked]:
-    return [asked for look in _looks(plan, target, model, who) for asked in look]
+    return [asked for look in _looks(plan, target, model, who, 1) for asked in look]
 
 
-def _looks(plan: ProbePlan, target: Target, model: ProbedModel, who: str) -> Iterator[list[Asked]]:
-    """The planned answers, shared out evenly over the templates, in LOOKS parts. Answer s of a target uses template s mod K."""
+def _looks(plan: ProbePlan, target: Target, model: ProbedModel, who: str, looks: int) -> Iterator[list[Asked]]:
+    """The planned answers, shared out evenly over the templates, in `looks` parts. Answer s of a target uses template s mod K."""
     templates, prompts = target.templates, target.contexts()
     done = [0] * len(templates)
-    for look in range(1, LOOKS + 1):
-        upto = plan.samples * look // LOOKS
+    for look in range(1, looks + 1):
+        upto = plan.samples * look // looks
         wanted = [upto // len(templates) + (k < upto % len(templates)) for k in range(len(templates))]
         asked = []
         for extra in sorted({wanted[k] - done[k] for k in range(len(templates))} - {0}):

@@ -86,15 +86,15 @@ def _bound(plan: ProbePlan, target: Target, model: ProbedModel, reference: Probe
     splits = list(split_all(model, target, candidates))
     tokens = ListedTokens(model)
     least, most = _exponents(tokens, splits, candidates.at)
+    splits = [_after_shared(split) for split in splits]
+    own = [_walk(tokens, prompt, [tails[candidates.at]], [-math.inf])[0] for prompt, tails in splits]
+    if all(math.isinf(low) for low, _ in own):  # whatever a null scores may be more: nothing to be gained by asking
+        return IntervalEvidence(1, plan.nulls + 1, plan.nulls, least, most)
     theirs = np.zeros((len(splits), len(candidates.values)))
     if reference is not None:
         theirs = score_splits(reference, [_after_shared(split) for split in split_all(reference, target, candidates)])
-    splits = [_after_shared(split) for split in splits]
-    own = [_walk(tokens, prompt, [tails[candidates.at]], [-math.inf])[0] for prompt, tails in splits]
     scored = [_score(bounds, splits[k][1][candidates.at], theirs[k, candidates.at], reference) for k, bounds in enumerate(own)]
     low, high = (max(one[side] for one in scored) for side in (0, 1))
-    if math.isinf(low):  # whatever a null scores may be more: nothing to be gained by asking
-        return IntervalEvidence(1, plan.nulls + 1, plan.nulls, least, most)
     lows, highs = _null_bounds(plan, tokens, splits, candidates, theirs, reference, low - plan.tolerance)
     p = censored_p_value((low - plan.tolerance, high), lows, highs)
     best, worst = (round(one * (plan.nulls + 1)) for one in (p.p_min, p.p_max))

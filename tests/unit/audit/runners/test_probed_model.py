@@ -89,6 +89,7 @@ def test_the_same_over_http(local: ProbedModel, remote: RunnerModel) -> None:
     for own, other in zip(local.next_tokens(prompts), remote.next_tokens(prompts), strict=True):
         shared = set(own) & set(other)
         assert len(shared) >= 18 and all(own[token] == pytest.approx(other[token], abs=1e-3) for token in shared)
+    assert remote.tokenize_all([CONTEXT, "Call", ""]) == local.tokenize_all([CONTEXT, "Call", ""]) == [*prompts, ()]  # type: ignore[attr-defined]
     greedy = Decoding(6, temperature=0.0)
     assert local.write_tokens(prompts, greedy) == remote.write_tokens(prompts, greedy)
     assert (

@@ -121,7 +121,7 @@ def test_decoys_that_are_told_leave_no_verdict() -> None:
 def test_streams_are_never_shared() -> None:
     model = Talking(silent)
     run(model, samples=10)
-    assert len(model.seeds) == 62 * 10  # ten looks, one answer each
+    assert len(model.seeds) == 59 + 3 * 10  # decoys at once, subjects in ten looks
 
 
 def test_another_number_of_answers_is_refused() -> None:
