@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from privacy.errors import PlanError, ValueFormatError
+from privacy.errors import PlanError, PrivacyError, ValueFormatError
 from privacy.invented import values
 from privacy.invented.people import draw_people, draw_person
 from privacy.invented.slots import Choice, Format, Read, digits, draw_others, draw_value
@@ -47,6 +47,8 @@ FORMATS = [
     ("iban", "DE89 3704 0044 0532 0130 00", r"DE\d\d 3704 \d{4} \d{4} \d{4} \d\d"),
     ("iban", "GB29NWBK60161331926819", r"GB\d\dNWBK\d{14}"),
     ("iban", "BE31435411161155", r"BE\d\d4354\d{8}"),
+    ("iban", "ES91 2100 0418 4502 0005 1332", r"ES\d\d 2100( \d{4}){4}"),
+    ("iban", "NO93 8601 1117 947", r"NO\d\d 8601 \d{4} \d{3}"),
     ("us-ssn", "078-05-1121", r"078-\d\d-\d{4}"),
     ("payment-card", "4111 1111 1111 1111", r"4111 11\d\d \d{4} \d{4}"),
     ("payment-card", "378282246310005", r"378282\d{9}"),
@@ -213,3 +215,26 @@ def test_names_are_different_and_never_a_subjects() -> None:
 def test_twenty_thousand_people_differ() -> None:
     people = draw_people(random.Random(10), 20_000, ("phone",))
     assert len({p.values["name"] for p in people}) == 20_000
+
+
+def test_mangled_values_are_refused_or_still_have_nulls() -> None:
+    """A thousand values with random changes: a PrivacyError that does not quote, or nulls that the matcher tells apart."""
+    rng, drawn = random.Random(12), 0
+    for _ in range(1000):
+        type_, value, _ = rng.choice(FORMATS)
+        mangled = list(value)
+        for _ in range(rng.randint(0, 3)):
+            at = rng.randrange(len(mangled))
+            mangled[at : at + rng.randint(0, 1)] = rng.choice("aZé09 .,-+(@/'’\n\0٣１–\u200b{")
+        value = "".join(mangled)
+        try:
+            nulls = draw_values(type_, value, 3, rng)
+        except PrivacyError as error:
+            assert value not in str(error)
+            continue
+        drawn += 1
+        assert len(set(nulls)) == 3 and value not in nulls
+        if type_ in MATCHED and open_matcher(type_, value, "US").matches(value):
+            assert not any(open_matcher(type_, value, "US").matches(null) for null in nulls)
+            assert all(open_matcher(type_, null, "US").matches(null) for null in nulls)
+    assert 300 < drawn < 900
