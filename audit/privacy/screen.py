@@ -17,7 +17,7 @@ from privacy.redaction import MASK, find_residue, forms_of, mask
 
 SHORTEST = 8
 """Values of fewer characters stand in hexadecimal digests and words by chance; they are masked in messages only."""
-SHORTEST_TEXT, LOOKED_AT = 16, 64
+SHORTEST_TEXT, LOOKED_AT = 12, 64
 """Of a private record, so many of the first characters are looked for, as they stand."""
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 Keep = Callable[[str, Callable[[], bytes]], bytes]

@@ -28,7 +28,7 @@ from audit.registry import Check, Outcome, Verdict
 from privacy.probes.model import Access
 from privacy.probes.unlearning_plan import Relearning, UnlearningPlan
 from privacy.unlearning.facts import Fact
-from privacy.unlearning.metrics import OF_ANSWERS
+from privacy.unlearning.metrics import OF_TOKENS
 
 NAME = "privacy.unlearning"
 ORIGINAL = "original"
@@ -87,7 +87,7 @@ class PrivacyUnlearning(ModelAudit):
     def read(self, params: Mapping[str, Any]) -> UnlearningAsked:
         fields = Fields(params, NAME)
         plan = _read_plan(fields)
-        access = Access.FULL if set(plan.margins) | set(plan.retained) != set(OF_ANSWERS) else Access.TEXT
+        access = Access.FULL if {*plan.margins, *plan.retained} & set(OF_TOKENS) else Access.TEXT
         access = Access.WEIGHTS if plan.relearning is not None else access
         models = read_models(fields, access, needed=(REFERENCE,), optional=(ORIGINAL,))
         records = fields.digest("records")
