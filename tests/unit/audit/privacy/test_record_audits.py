@@ -33,7 +33,7 @@ def letters(seed: int, count: int, size: int = 44) -> list[str]:
 
 
 MEMBERS, CONTROLS = letters(1, 20), letters(2, 60)
-PEOPLE = draw_people(random.Random(1), 40, ("phone",))
+PEOPLE = draw_people(random.Random(1), 44, ("phone",))
 FACTS = list(facts_of(PEOPLE, 9, random.Random(2)))
 
 
