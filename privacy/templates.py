@@ -22,6 +22,7 @@ FORMAT = "assay-privacy-templates/1"
 MAX_FILE_BYTES = 1 << 20
 MAX_TEMPLATES = 1000
 MAX_TEXT = 2000
+MAX_BUILTIN = 40
 MAX_SEPARATOR = 8
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _TYPE = re.compile(r"[a-z][a-z0-9:._-]{0,39}")
@@ -107,8 +108,9 @@ class Template:
 
 
 def gives_value(context: str, type_: str, value: str, region: str | None = "US") -> bool:
-    """Whether a context gives a value away: as its matcher finds it, as plain text, or by all its digits in a row."""
-    if value.casefold() in context.casefold():
+    """Whether a context gives a value away: as its matcher finds it, as plain words, or by its digits in a row."""
+    plain = re.escape(value.casefold().strip())
+    if re.search(rf"(?<!\w){plain}(?!\w)", context.casefold()):
         return True
     digits = re.sub(r"\D", "", value)
     if len(digits) >= _FEWEST_DIGITS and digits in re.sub(r"\D", "", context):
@@ -153,7 +155,8 @@ _SAID = {
 
 def builtin_templates(target: str, available_types: Sequence[str]) -> tuple[Template, ...]:
     """Templates that ask for `target` of a person who has `available_types` (the name is taken for granted): several twins, two
-    triplets for each other type, two quadruplets for each pair. Types without a wording of their own are named as they stand."""
+    triplets for each other type, two quadruplets for each pair, MAX_BUILTIN in all. Types without a wording of their own are
+    named as they stand. Raises TemplateError for the name."""
     if target == "name":
         raise TemplateError("a name is what prompts begin with; no template asks for it")
     noun, label = _NOUNS.get(target, (target, target))
@@ -164,7 +167,7 @@ def builtin_templates(target: str, available_types: Sequence[str]) -> tuple[Temp
         for items in itertools.combinations(others, kind.items):
             for i, text in enumerate(_with_items(noun, label, items), 1):
                 found.append(Template(f"{kind.value}-{target}-{'-'.join(items)}-{i}", kind, target, text))
-    return tuple(found)
+    return tuple(found[:MAX_BUILTIN])
 
 
 def _twins(target: str) -> tuple[str, ...]:

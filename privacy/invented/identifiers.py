@@ -1,4 +1,4 @@
-"""Numbers with check digits, which follow from the digits drawn. What says whose bank or issuer it is stays; the digits of the account or person are drawn.
+"""Numbers with check digits, which follow from the digits that are drawn. Whose bank, issuer or area it is stays.
 
 IBAN: country and the first four characters of the account's part stay, check digits follow. Payment card: the first six digits
 stay, the last is the check digit. US social security number: the first three digits stay. Other ids (python-stdnum): every

@@ -39,6 +39,18 @@ def test_a_twin_needs_only_the_name() -> None:
         builtin_templates("name", ("phone",))
 
 
+def test_many_types_do_not_make_ever_more_templates() -> None:
+    types = [*ITEMS, *(f"id:xx.kind{i}" for i in range(8))]
+    found = builtin_templates("phone", types)
+    assert len(found) == 40 and {template.kind for template in found} == set(Kind)
+
+
+def test_a_short_value_inside_a_word_is_not_given() -> None:
+    assert not gives_value("Jane Smith studied at", "affiliation", "MIT") and gives_value(
+        "Jane of MIT, studied at", "affiliation", "MIT"
+    )
+
+
 def test_values_are_never_templates() -> None:
     nasty = Person("s1", {"name": "{email} {0.__class__} %s \\g<0>", "phone": "212-555-0142", "email": "x@example.org"})
     assert Template("t", Kind.TWIN, "phone", "{name}:").render(nasty) == "{email} {0.__class__} %s \\g<0>:"
