@@ -7,6 +7,7 @@ ones are decoys. Whether a prompt betrays who took part without repeating anybod
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from privacy.errors import PlanError, ProbeCancelledError, ScoreError
 from privacy.probes.model import Cancelled, Decoding, ModelFacts, ProbedModel, Progress
 from privacy.probes.plan import LEAST_PASSING, TOLERATED, passing_chance
 from privacy.probes.prompt_overlap import WrittenText, split_words
+from privacy.probes.published import is_same
 from privacy.statistics.binomial import check_level
 from privacy.statistics.multiplicity import benjamini_hochberg, holm
 from privacy.statistics.planning import check_nulls, decoys_needed
@@ -254,7 +256,7 @@ def recount(content: Mapping[str, Any], plan: LeakPlan) -> LeakResult:
             [int(row["rank"]) for row in rows], [int(row["run"]) for row in rows],
         )  # fmt: skip
         check_nulls(found.nulls, len(rows), plan.alpha)
-        same = found.to_json() == dict(content)
+        same = is_same(json.loads(json.dumps(found.to_json())), dict(content))
     except (KeyError, TypeError, ValueError, AttributeError, PlanError):
         raise ScoreError("this is no result of a prompt-leak audit under this plan") from None
     if not same or found.gate.decoys != plan.decoys or found.where not in ("prompt", "answers"):

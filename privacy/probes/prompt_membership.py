@@ -23,6 +23,7 @@ from privacy.dp_bounds.one_run import CutOffs, OneRun, bound_one_run, check_delt
 from privacy.errors import BoundaryError, PlanError, ProbeCancelledError, ScoreError
 from privacy.probes.model import Cancelled, ProbedModel, Progress
 from privacy.probes.prompt_leak import MAX_TEXT, Demonstration
+from privacy.probes.published import is_same
 from privacy.statistics.binomial import check_level
 from privacy.statistics.scores import Floats, as_scores
 
@@ -196,7 +197,7 @@ def recount_membership(content: Mapping[str, Any], plan: MembershipPlan) -> Prom
         epsilon = epsilon_lower(m, guesses, correct, level, plan.delta)
         run = OneRun(epsilon, level, plan.delta, m, guesses, correct, cut_offs)
         found = PromptMembership(plan, run, plan.searched(m), int(content["runs"]), int(content["reference_runs"]))
-        same = found.to_json() == dict(content)
+        same = is_same(found.to_json(), dict(content))
     except (KeyError, TypeError, ValueError, PlanError):
         raise ScoreError("this is no result of a membership audit of prompts") from None
     if not same:

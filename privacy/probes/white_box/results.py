@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -148,7 +149,7 @@ def recount(content: Mapping[str, Any], plan: WhiteBoxPlan) -> WhiteBoxResult:
         raise ScoreError(str(error)) from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ScoreError("this is no result of a white-box probe") from None
-    if not is_same(found.to_json(), dict(content)):
+    if not is_same(json.loads(json.dumps(found.to_json())), dict(content)):
         raise ScoreError("the gains or the word of this result do not follow from its ranks")
     return found
 

@@ -152,12 +152,7 @@ def measure(
     `reference`: a model that calibrates scores, with a pair of prompts tuned on it, on the same people. Each consented value is
     released once. Raises PlanError where anybody measured was tuned on, and what `run_black_box` raises.
     """  # fmt: skip
-    probe = plan.probe
-    probe.check(people)
-    tested = sum(person.origin is not Origin.DECOY for person in people)
-    if tested < LEAST_EVALUATED:
-        raise PlanError(f"a gain is measured on at least {LEAST_EVALUATED} people, not {tested}")
-    check_gain_size(tested, probe.alpha)
+    check_measured(plan, people)
     pairs = [(model, prompts), *([reference] if reference is not None else [])]
     for owner, pair in pairs:
         check_weights(owner)
@@ -170,7 +165,7 @@ def measure(
         models = [_with_prompt(owner, pair, kind) for owner, pair in pairs]
         found.append(
             run_black_box(
-                probe, people, models[0], models[1] if len(models) > 1 else None, release=once, commit=commit,
+                plan.probe, people, models[0], models[1] if len(models) > 1 else None, release=once, commit=commit,
                 keep=_kept(keep, kind.value if kind is not None else "none"), progress=_part(progress, place, 3),
                 cancelled=cancelled,
             )
@@ -198,7 +193,7 @@ def run_white_box(
     `folder` keeps the state of tunings and `keep` what was measured; neither holds a value. Raises what these two raise;
     nothing is asked of the model before plan and people were checked.
     """  # fmt: skip
-    plan.probe.check(people)
+    check_measured(plan, people)
     shared: dict[str, Any] = {"commit": commit, "release": _once(release), "cancelled": cancelled}
     models = [model, *([reference] if reference is not None else [])]
     pairs = []
@@ -209,6 +204,15 @@ def run_white_box(
     second = (models[1], pairs[1]) if reference is not None else None
     last = _part(progress, len(models), len(models) + 1)
     return measure(plan, pairs[0], people, model, second, keep=keep, progress=last, **shared)
+
+
+def check_measured(plan: WhiteBoxPlan, people: Sequence[Person]) -> None:
+    """Raises PlanError for people on whom the probe could show nothing: too few of them, or of nulls, or of decoys."""
+    plan.probe.check(people)
+    tested = sum(person.origin is not Origin.DECOY for person in people)
+    if tested < LEAST_EVALUATED:
+        raise PlanError(f"a gain is measured on at least {LEAST_EVALUATED} people, not {tested}")
+    check_gain_size(tested, plan.probe.alpha)
 
 
 def check_weights(model: WhiteBoxModel) -> None:
@@ -238,7 +242,7 @@ def _release_all(plan: WhiteBoxPlan, people: Sequence[Person], release: Release 
             continue
         if release is None:
             raise ConsentError("a consented person can be tuned on only under the request that was signed")
-        for type_ in plan.probe.items(person):
+        for type_ in ("name", *plan.probe.items(person)):
             release(type_, person.values[type_])
 
 
