@@ -11,23 +11,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from audit.canonical import dump_document
-from audit.errors import EvidenceError, RequestError
+from audit.errors import EvidenceError
 from audit.params import Fields
-from audit.privacy.consents import IDENTITY, check_consents, check_items, open_subjects, read_consents, subject_id
+from audit.privacy.consents import IDENTITY, check_consents, check_items, open_subjects, read_consents
 from audit.privacy.model_audit import ModelAudit, Run
 from audit.privacy.params import MODEL, REFERENCE, Asked, Registered, check_facts, model_conditions, read_models
+from audit.privacy.probe_plan import read_plan
 from audit.registry import Check, Outcome, Verdict
 from audit.subjects import consented_digest
 from privacy.consent import Consent
-from privacy.people import Origin, Person
-from privacy.probes.model import Access, Decoding
-from privacy.probes.plan import MAX_EXPONENT, MAX_NULLS, MAX_PEOPLE, MAX_SAMPLES, MAX_TYPES, ProbePlan
+from privacy.probes.model import Access
+from privacy.probes.plan import ProbePlan
 from privacy.probes.results import ProbeResult
-from privacy.statistics.planning import decoys_needed, nulls_needed
 from privacy.statistics.validity import Word
-from privacy.templates import FORMAT as TEMPLATES
-from privacy.templates import Template, read_templates
 
 NAME = "privacy.probe"
 BEST = "best"
@@ -43,56 +39,6 @@ class ProbeAsked(Asked):
     plan: ProbePlan
 
 
-def _read_plan(fields: Fields, consents: Sequence[Consent], access: Access | None) -> ProbePlan:
-    covered = tuple(dict.fromkeys(item.type for consent in consents for item in consent.items if item.type != "name"))
-    types = fields.words("types", covered, covered)
-    if len(types) > MAX_TYPES:
-        raise RequestError(f"params.types: at most {MAX_TYPES} types are probed at once")
-    alpha = fields.number("alpha", 0.05, 1e-6, 0.5)
-    decoys = fields.integer("decoys", decoys_needed(alpha), 1, MAX_PEOPLE)
-    rate = fields.take("decoy_rate")
-    if rate is not None and (type(rate) not in (int, float) or not 0 < rate < 1):
-        raise RequestError("params.decoy_rate must lie between 0 and 1: the rate of false accusations that decoys must rule out")
-    plan = ProbePlan(
-        types=types,
-        templates=_read_templates(fields.take("templates")),
-        alpha=alpha,
-        decoys=decoys,
-        decoy_rate=None if rate is None else float(rate),
-        access=access,
-        queries=tuple(sorted(fields.integers("queries", (1, 2, 3, 4, 6), 0, MAX_EXPONENT, MAX_EXPONENT))),
-        samples=fields.integer("samples", 300, 1, MAX_SAMPLES),
-        decoding=Decoding(
-            max_new_tokens=fields.integer("max_new_tokens", 48, 1, 512), temperature=fields.number("temperature", 1.0, 0.0, 10.0)
-        ),
-    )
-    people = _stand_ins(consents, plan)
-    plan = replace(plan, nulls=fields.integer("nulls", nulls_needed(plan.tests(people), alpha), 0, MAX_NULLS))
-    plan.check(people)
-    return plan
-
-
-def _read_templates(value: Any) -> tuple[Template, ...] | None:
-    """`templates`: the prompts to ask with, public like all parameters; None for the built-in ones. Raises RequestError."""
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise RequestError('params.templates must be a list of {"id", "kind", "target", "text"}')
-    return read_templates(dump_document({"format": TEMPLATES, "templates": value}))
-
-
-def _stand_ins(consents: Sequence[Consent], plan: ProbePlan) -> list[Person]:
-    """People of the shape that a run will have, without their values, so that a plan is refused when the audit is asked for."""
-    people = [
-        Person(subject_id(n), {item.type: f"stand-in {n}" for item in consent.items}) for n, consent in enumerate(consents, 1)
-    ]
-    decoys = [
-        Person(f"decoy-{n}", {"name": f"decoy {n}", **dict.fromkeys(plan.types, "decoy")}, Origin.DECOY)
-        for n in range(1, plan.decoys + 1)
-    ]
-    return [*people, *decoys]
-
-
 class PrivacyProbe(ModelAudit):
     """The registered kind."""
 
@@ -106,7 +52,7 @@ class PrivacyProbe(ModelAudit):
         consents = read_consents(fields)
         access = fields.choice("tier", BEST, ACCESSES)
         models = read_models(fields, Access.TEXT if access == BEST else Access(access))
-        plan = _read_plan(fields, consents, None if access == BEST else Access(access))
+        plan = read_plan(fields, consents, None if access == BEST else Access(access))
         fields.done()
         digests = tuple(consent.digest for consent in consents)
         return ProbeAsked(models, digests, (), tuple(params["consents"]), consents, plan)
