@@ -73,6 +73,6 @@ AREA_CODES = _words(
 
 STREET_TYPES = ("Road", "Street", "Avenue", "Lane", "Drive", "Court")
 STATES = _words("AL CA CO FL GA IL IN KY MA MI MN MO NC NJ NY OH OR PA TX VA WA WI")
-# First three digits of a ZIP code under which no post is delivered.
+# First three digits of ZIP codes that stand for no place.
 FREE_ZIPS = _words("000 001 002 003 004 213 269 343 345 348 353 428 429 517 518 519 529 533 536 552 568 578 579 589")
 DOMAINS = ("example.com", "example.org", "example.net")

@@ -134,3 +134,25 @@ def test_a_byte_pair_tokenizer_that_joins_digits_with_spaces() -> None:
     assert tokenize(CONTEXT + " " + PHONES[0])[: len(tokenize(CONTEXT))] != tokenize(CONTEXT)
     assert split_at_boundary(tokenize, CONTEXT, PHONES, kept_share=0).moved > 0
     assert check(tokenize, CONTEXT, PHONES) > 0
+
+
+def test_a_tokenizer_that_marks_words_keeps_the_boundary() -> None:
+    """As sentencepiece models do: the space belongs to the word after it, and the text begins with one."""
+    tokenizers = pytest.importorskip("tokenizers")
+    from tokenizers import models, pre_tokenizers, trainers
+
+    model = tokenizers.Tokenizer(models.BPE(unk_token="?"))
+    model.pre_tokenizer = pre_tokenizers.Metaspace()
+    corpus = [CONTEXT + " " + phone for phone in PHONES] * 20 + ["it is 2, 21, 212 or 64 and 646"] * 20
+    model.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=90, special_tokens=["?"], show_progress=False))
+
+    def tokenize(text: str) -> list[int]:
+        return list(model.encode(text).ids)
+
+    assert check(tokenize, CONTEXT, PHONES) == 0
+    assert check(tokenize, CONTEXT + " 2", ["12-555-0142", "12-555-0143"], separator="") > 0  # the 2 is no word of its own
+
+
+def test_a_tokenizer_without_case_cannot_tell_values_apart_by_case() -> None:
+    with pytest.raises(BoundaryError, match="same tokens"):
+        split_at_boundary(lambda text: letters(text.lower()), "Her name is", ["Ada Thorn", "ADA THORN"])
