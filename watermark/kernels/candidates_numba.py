@@ -100,7 +100,7 @@ def _block_sums(line: Any, sums: Any) -> float:
 @njit(cache=True)
 def _find(line: Any, sums: Any, target: float) -> int:
     """The first token at which the running sum reaches the target; the last possible one where rounding leaves it below."""
-    block = min(np.searchsorted(sums, target), len(sums) - 1)
+    block: int = min(int(np.searchsorted(sums, target)), len(sums) - 1)
     total, last = (sums[block - 1] if block else 0.0), -1
     for v in range(BLOCK * block, len(line)):
         if line[v] > 0:
