@@ -15,6 +15,7 @@ from privacy.errors import ConsentError, ModelAccessError, ProbeCancelledError, 
 from privacy.invented.values import read_format
 from privacy.people import Origin, Person
 from privacy.probes import evidence as measures
+from privacy.probes.early_ranks import rank_until_plain
 from privacy.probes.evidence import Evidence
 from privacy.probes.model import Access, Cancelled, ProbedModel, Progress
 from privacy.probes.plan import ProbePlan
@@ -147,7 +148,8 @@ class _Run:
             self._report(start + share * done, text)
 
         if self.access is Access.FULL:
-            return rank_targets(self.plan, group, self.model, self.reference, inner)
+            rank = rank_until_plain if self.plan.stop_after else rank_targets
+            return rank(self.plan, group, self.model, self.reference, inner)
         if self.access is Access.TOP_K:
             return bound_targets(self.plan, group, self.model, self.reference, inner)
         if self._decoy_answers is None:

@@ -30,8 +30,9 @@ def exponent_of(log_likelihood: float) -> int | None:
 
 @dataclass(frozen=True)
 class RankEvidence:
-    """Full tier: the value's rank among itself and N nulls, 1 the likeliest, ties against the accusation.
+    """Full tier: the value's rank among itself and `nulls` nulls, 1 the likeliest, ties against the accusation.
 
+    Where a plan stops after h nulls that score at least as high, the rank is h and `nulls` one less than were drawn by then.
     `exponent`: see `exponent_of`, of the likelihood with the best template.
     """
 
@@ -40,7 +41,7 @@ class RankEvidence:
     exponent: int | None
 
     def p_value(self, plan: ProbePlan, tests: int) -> float:
-        """Rank / (N + 1), exact where value and nulls are exchangeable."""
+        """Rank / (nulls + 1), exact where value and nulls are exchangeable (stopped early: Besag & Clifford 1991)."""
         return self.rank / (self.nulls + 1)
 
     @property
@@ -55,6 +56,10 @@ class RankEvidence:
 
     def check(self, plan: ProbePlan) -> None:
         """Raises ScoreError for what cannot have been measured by this plan."""
+        if plan.stop_after and self.rank == plan.stop_after and self.rank - 1 <= self.nulls < plan.nulls:
+            return
+        if plan.stop_after and self.rank > plan.stop_after:
+            raise ScoreError(f"a value was ranked on after {plan.stop_after} nulls scored at least as high")
         _check_rank(plan, self.nulls, self.rank, self.rank)
 
 

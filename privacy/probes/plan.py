@@ -52,6 +52,8 @@ class ProbePlan:
     """The tier to work at; None: the best that the model offers."""
     queries: tuple[int, ...] = (1, 2, 3, 4, 6)
     groups: Mapping[str, str] = field(default_factory=dict)
+    stop_after: int = 0
+    """Full tier: draw no more nulls for a value once so many score at least as high (`privacy.probes.early_ranks`); 0: all N."""
     standardise: bool = True
     tolerance: float = 1e-4
     region: str | None = "US"
@@ -100,6 +102,7 @@ class ProbePlan:
             (1, len(self.types), MAX_TYPES, "types"),
             (0, self.nulls, MAX_NULLS, "nulls"),
             (1, self.samples, MAX_SAMPLES, "samples"),
+            (0, self.stop_after, self.nulls, "nulls that end a ranking"),
             (1, len(self.queries), MAX_EXPONENT, "numbers of queries"),
         ):
             if not low <= value <= high:
@@ -124,6 +127,7 @@ class ProbePlan:
             "templates": None if self.templates is None else [template.id for template in self.templates],
             "access": None if self.access is None else self.access.value,
             "queries": list(self.queries),
+            "stop_after": self.stop_after,
             "standardise": self.standardise,
             "tolerance": self.tolerance,
             "samples": self.samples,
