@@ -23,7 +23,8 @@ from privacy.errors import PlanError
 MAX_COUNT = 1_000_000
 HOLE = "\0"
 _ENUMERABLE = 20_000
-_TRIES_A_VALUE = 3000
+_MOST_MISSES = 100_000
+"""In a row: whatever is accepted once in a thousand draws is found before, but for a chance of exp(-100)."""
 
 
 class Slot(Protocol):
@@ -204,8 +205,10 @@ class Read:
 
 
 def draw_value(form: Format, rng: random.Random) -> str:
-    """One value, uniformly."""
-    return next(_accepted(form, rng, set(), 1))
+    """One value, uniformly. Raises PlanError where none is accepted."""
+    drawn = list(_accepted(form, rng, set(), 1))
+    _check_enough(len(drawn), 1)
+    return drawn[0]
 
 
 def draw_others(read: Read, count: int, rng: random.Random) -> list[str]:
@@ -235,22 +238,25 @@ def _distinct(rng: random.Random, size: int, count: int) -> Iterator[int]:
 
 def _accepted(form: Format, rng: random.Random, used: set[int], count: int) -> Iterator[str]:
     """Up to `count` accepted values that are not `used`; fewer where there are no more, or nearly all are refused."""
-    found = 0
-    for index in _order(form.size, rng, _TRIES_A_VALUE * (count + 10)):
-        if found == count:
+    found = misses = 0
+    for index in _order(form.size, rng):
+        if found == count or misses > _MOST_MISSES:
             return
         if index not in used and _is_accepted(form, text := form.text(index)):
             used.add(index)
-            found += 1
+            found, misses = found + 1, 0
             yield text
+        else:
+            misses += 1
 
 
-def _order(size: int, rng: random.Random, tries: int) -> Iterator[int]:
-    """Every index once in random order, or, where they are many, independent ones."""
+def _order(size: int, rng: random.Random) -> Iterator[int]:
+    """Every index once in random order, or, where they are many, independent ones without end."""
     if size <= _ENUMERABLE:
         yield from rng.sample(range(size), size)
     else:
-        yield from (rng.randrange(size) for _ in range(tries))
+        while True:
+            yield rng.randrange(size)
 
 
 def _is_accepted(form: Format, text: str) -> bool:

@@ -160,6 +160,14 @@ def test_values_that_do_not_parse_are_refused_unquoted(type_: str, value: str) -
     assert value.strip() not in str(error.value) or not value.strip() or len(value) == 1
 
 
+def test_formats_that_accept_next_to_nothing_come_to_an_end() -> None:
+    few = Format((digits(6),), accepts=lambda text: text in ("000000", "123456"))
+    with pytest.raises(PlanError):
+        draw_others(Read(few, None), 3, random.Random(1))
+    with pytest.raises(PlanError):
+        draw_value(Format((digits(2),), accepts=lambda text: False), random.Random(1))
+
+
 def test_draws_follow_from_the_seed() -> None:
     for type_ in TYPES:
         value = invent_value(type_, random.Random(9))
