@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from types import TracebackType
 from typing import TypeVar
 
 import typer
@@ -25,7 +26,7 @@ def run_silently(work: Callable[[], T], resumes: bool = False) -> T:
     """
     try:
         with clear_errors(resumes=resumes, memory=_MEMORY):
-            return work()
+            return _work(work)
     except CommandError as error:
         message, code = error.message, error.code
     except typer.Exit as stop:
@@ -42,9 +43,31 @@ def run_silently(work: Callable[[], T], resumes: bool = False) -> T:
     raise CommandError(message, code)
 
 
+def _work(work: Callable[[], T]) -> T:
+    """The words of an OSError are replaced by the system's for its number; one without a number is nobody's we know."""
+    try:
+        return work()
+    except OSError as error:
+        if error.errno is None:
+            raise _UnknownError(type(error).__name__, error.__traceback__) from None
+        number, place = error.errno, error.filename
+    raise OSError(number, os.strerror(number), place)
+
+
+class _UnknownError(Exception):
+    """An error whose words are not to be told."""
+
+    def __init__(self, kind: str, frames: TracebackType | None) -> None:
+        super().__init__(kind)
+        self.kind, self.frames = kind, frames
+
+
 def _describe(error: Exception) -> str:
-    said = f"internal error ({type(error).__name__}); a defect of assay. {TRACEBACKS}=1 shows where"
+    kind, frames = type(error).__name__, error.__traceback__
+    if isinstance(error, _UnknownError):
+        kind, frames = error.kind, error.frames
+    said = f"internal error ({kind}); a defect of assay. {TRACEBACKS}=1 shows where"
     if not os.environ.get(TRACEBACKS):
         return said
-    frames = traceback.extract_tb(error.__traceback__)
-    return "\n".join([said, *(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)])
+    lines = (f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in traceback.extract_tb(frames))
+    return "\n".join([said, *lines])
