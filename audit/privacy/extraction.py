@@ -69,7 +69,7 @@ class PrivacyExtraction(ModelAudit):
             as_records(records, (Role.NON_MEMBER,), GROUPS),
             run.models[MODEL],
             run.models.get(REFERENCE),
-            commit=records.redactor(run.request.sha256).commit,
+            commit=run.redactor(records).commit,
             keep=run.keep,
             progress=run.progress,
             cancelled=run.cancelled,

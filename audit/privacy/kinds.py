@@ -10,6 +10,12 @@ def kinds() -> tuple[AuditKind, ...]:
     """One object a kind."""
     return (
         Deferred(
+            "privacy.whitebox",
+            "What a soft prompt tuned on some people brings out of others, beside a control tuned on invented people",
+            "audit.privacy.whitebox",
+            "PrivacyWhiteBox",
+        ),
+        Deferred(
             "privacy.extraction",
             "Whether private records are extracted word for word, beside controls that the model was not trained on",
             "audit.privacy.extraction",

@@ -71,7 +71,7 @@ class PrivacyMembership(ModelAudit):
             as_records(records, (Role.NON_MEMBER,), GROUPS),
             run.models[MODEL],
             [run.models[REFERENCE]] if REFERENCE in run.models else [],
-            commit=records.redactor(run.request.sha256).commit,
+            commit=run.redactor(records).commit,
             keep=run.keep,
             progress=run.progress,
             cancelled=run.cancelled,

@@ -36,7 +36,7 @@ _BOUND = {"format", "request", "attestations"}
 
 @dataclass(frozen=True)
 class Run:
-    """One run: models by role as probes see them, what they attested, and the audit's own randomness."""
+    """One run: models by role as probes see them and as they are run, what they attested, and the audit's own randomness."""
 
     request: AuditRequest
     resources: Resources
@@ -44,6 +44,7 @@ class Run:
     progress: Progress
     cancelled: Cancelled
     models: Mapping[str, ProbedModel]
+    runners: Mapping[str, Any]
     attestations: Mapping[str, Attestation]
 
     @property
@@ -55,10 +56,12 @@ class Run:
         """A seed that nobody knew before; where nulls of personal values follow from it, it is never told."""
         return derive_seed(self.resources.entropy, f"{self.request.kind}/{purpose}")
 
-    def redactor(self) -> Redactor:
-        """Commits to what the auditor invented, under a key that is told to nobody."""
+    def redactor(self, records: Records | None = None) -> Redactor:
+        """Commits under the key of the records' owner; where there are none, to what was invented, under a key told to nobody."""
         from privacy.redaction import Redactor
 
+        if records is not None:
+            return records.redactor(self.request.sha256)
         return Redactor(sha256(self.resources.entropy + f"{self.request.kind}/commitments".encode()).digest())
 
     def open_records(self, commitment: str) -> Records:
@@ -149,5 +152,6 @@ def _open_run(
         note,
         cancelled,
         {role: probed_model.RunnerModel(runner, cancelled) for role, runner in runners.items()},
+        runners,
         {role: runner.attestation() for role, runner in runners.items()},
     )

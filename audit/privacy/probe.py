@@ -8,18 +8,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from audit.errors import EvidenceError
 from audit.params import Fields
-from audit.privacy.consents import IDENTITY, check_consents, check_items, open_subjects, read_consents
+from audit.privacy.crowd import Crowd, check_crowd, check_signed, open_crowds, read_crowd
 from audit.privacy.model_audit import ModelAudit, Run
 from audit.privacy.params import MODEL, REFERENCE, Asked, Registered, check_facts, model_conditions, read_models
-from audit.privacy.probe_plan import read_plan
+from audit.privacy.probe_plan import read_plan, read_types
 from audit.registry import Check, Outcome, Verdict
 from audit.subjects import consented_digest
-from privacy.consent import Consent
+from privacy.people import Origin
 from privacy.probes.model import Access
 from privacy.probes.plan import ProbePlan
 from privacy.probes.results import ProbeResult
@@ -32,10 +31,9 @@ ACCESSES = (BEST, Access.TEXT.value, Access.TOP_K.value, Access.FULL.value)
 
 @dataclass(frozen=True)
 class ProbeAsked(Asked):
-    """`documents` are the consents as the request carries them; `plan` has no seed yet."""
+    """`plan` has no seed yet."""
 
-    documents: tuple[Any, ...]
-    consents: tuple[Consent, ...]
+    crowd: Crowd
     plan: ProbePlan
 
 
@@ -45,17 +43,19 @@ class PrivacyProbe(ModelAudit):
     name = NAME
     title = "Whether a model gives away what data subjects signed for: exact ranks, decoys in every run"
     format = "assay-privacy-probe/1"
-    members = frozenset(("at", "consents", "result"))
+    members = frozenset(("at", "consents", "records", "result"))
 
     def read(self, params: Mapping[str, Any]) -> ProbeAsked:
         fields = Fields(params, NAME)
-        consents = read_consents(fields)
+        crowd = read_crowd(fields, "subject", "consents", "people")
         access = fields.choice("tier", BEST, ACCESSES)
         models = read_models(fields, Access.TEXT if access == BEST else Access(access))
-        plan = read_plan(fields, consents, None if access == BEST else Access(access))
+        records = () if crowd.consents else (fields.digest("records"),)
+        types = read_types(fields, crowd)
+        crowd = replace(crowd, types=types)
+        plan = read_plan(fields, crowd, types, None if access == BEST else Access(access))
         fields.done()
-        digests = tuple(consent.digest for consent in consents)
-        return ProbeAsked(models, digests, (), tuple(params["consents"]), consents, plan)
+        return ProbeAsked(models, crowd.digests, records, crowd, plan)
 
     def measure(self, asked: ProbeAsked, run: Run) -> Mapping[str, Any]:
         from privacy.invented.people import draw_people
@@ -63,7 +63,8 @@ class PrivacyProbe(ModelAudit):
 
         at = run.started()
         digest = consented_digest(asked.models.model, run.attestations[MODEL].to_json())
-        subjects = open_subjects(asked.consents, run.resources, digest, datetime.now(UTC))
+        records = run.open_records(*asked.records) if asked.records else None
+        subjects = open_crowds([asked.crowd], run.resources, records, digest)
         run.screen.add(subjects.values)
         names = [person.values["name"] for person in subjects.people]
         decoys = draw_people(random.Random(run.seed("decoys")), asked.plan.decoys, asked.plan.types, taken_names=names)
@@ -73,32 +74,32 @@ class PrivacyProbe(ModelAudit):
             run.models[MODEL],
             run.models.get(REFERENCE),
             release=subjects.release,
-            commit=run.redactor().commit,
+            commit=run.redactor(records).commit,
             keep=run.keep,
             progress=run.progress,
             cancelled=run.cancelled,
         )
-        return {"at": at, "consents": list(asked.openings), "result": result.to_json()}
+        return {"at": at, "consents": list(asked.openings), "records": list(asked.records), "result": result.to_json()}
 
     def judge(self, asked: ProbeAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
         from privacy.probes.recount import recount
 
-        check_consents(asked.documents, content["at"], asked.models.model, registered[MODEL])
-        if content["consents"] != list(asked.openings):
-            raise EvidenceError("the evidence was made with other consents than those of the request")
+        signed = check_signed([asked.crowd], content, asked.models.model, registered[MODEL])
+        if content["records"] != list(asked.records):
+            raise EvidenceError("the evidence was made with other records than those of the request")
         result = recount(content["result"], asked.plan)
         facts = {MODEL: result.model, REFERENCE: result.reference}
         check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
-        items = check_items(asked.consents, asked.plan.types, result.people)
+        items = check_crowd(asked.crowd, asked.plan.types, result.people)
         claim, verdict = _judge_claim(result)
         checks = (
-            Check("1 consent", True, f"{len(asked.consents)} signed for this model, valid at {content['at']}"),
-            Check("2 items", True, f"exactly the {items} values that were signed for were measured, each once"),
+            Check("1 consent", True, signed),
+            Check("2 items", True, f"exactly the {items} values that the request covers were measured, each once"),
             Check("3 recount", True, f"p-values and verdicts follow from the {_measure(result.access)}"),
             Check("4 decoys", True if result.gate.passes else None, str(result.gate)),
             claim,
         )
-        conditions = (*model_conditions(registered), IDENTITY, *_limits(asked, result), *result.assumptions)
+        conditions = (*model_conditions(registered), asked.crowd.condition, *_limits(asked, result), *result.assumptions)
         return Outcome(verdict, checks, _outputs(asked, content["result"]), conditions)
 
 
@@ -128,7 +129,8 @@ def _limits(asked: ProbeAsked, result: ProbeResult) -> tuple[str, ...]:
         " a value that is memorised too weakly for these prompts and nulls is not detected"
     )
     below = f"decoys show a rate of false accusations below {result.gate.rate_below:.3g} (95 %), not none"
-    if result.reference is None and result.access is not Access.TEXT:
+    by_signature = any(person.origin is Origin.CONSENTED for person in result.people)
+    if by_signature and result.reference is None and result.access is not Access.TEXT:
         return tested, below, "without a reference model a likely value looks like a memorised one: an association only"
     return tested, below
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,8 +15,10 @@ from audit.charts import read_panels
 from audit.errors import AuditError, EvidenceError, RequestError
 from audit.kinds import build_registry
 from audit.privacy.model_audit import REPORT_FILE
+from audit.privacy.records import new_records
 from audit.privacy.screen import Screen
 from audit.requests import AuditRequest
+from privacy.invented.people import draw_people
 from privacy.probes.model import Access
 from privacy.redaction import find_residue
 from tests.unit.audit.privacy.people import NOW, VALUES, Signed, new_subject, sign
@@ -65,6 +68,32 @@ def test_a_planted_value_is_memorised_and_an_unknown_one_is_not(seen_models: Non
         assert {**again, "at": 0} == {**json.loads(evidence[REPORT_FILE]), "at": 0}
 
 
+def test_canaries_of_the_owner_need_neither_consent_nor_reference() -> None:
+    """People drawn with the generator of the nulls before training: their ranks are exact."""
+    world = new_world(False)
+    canaries = draw_people(random.Random(7), 3, ("phone", "email"))
+    world.models[0].model.plant_fact(canaries[1].values["name"], canaries[1].values["phone"], 0.9)
+    data, commitment = new_records({"subject": [dict(person.values) for person in canaries]})
+    world.records[commitment] = data
+    params = {"consents": None, "reference": None, "people": 3, "records": commitment, "types": ["phone", "email"]}
+    request = ask(world, **{**params, "nulls": 59})
+    evidence = world.run(request)[REPORT_FILE]
+    outcome = world.judge(request, {REPORT_FILE: evidence})
+    found = [{item["type"]: item["verdict"] for item in person["items"]} for person in outcome.outputs["people"]]
+    assert outcome.verdict == "refuted" and found[1]["phone"] == "memorised"
+    assert [one["phone"] for one in (found[0], found[2])] == ["not detected"] * 2
+    assert any("are canaries" in sentence for sentence in outcome.conditions)
+    assert not find_residue(evidence, [value for person in canaries for value in person.values.values()])
+    with pytest.raises(RequestError, match="the request speaks of 2"):
+        world.run(ask(world, **{**params, "people": 2}))
+    with pytest.raises(RequestError, match="must be a person"):
+        world.run(ask(world, **{**params, "types": ["phone"]}))
+    content = json.loads(evidence)
+    content["result"]["people"][0]["origin"] = "consented"
+    with pytest.raises(EvidenceError):
+        world.judge(request, {REPORT_FILE: canonical_bytes(content)})
+
+
 def test_without_a_reference_it_is_an_association_only() -> None:
     world = new_world()
     request = ask(world, reference=None)
@@ -105,7 +134,12 @@ REFUSED: list[tuple[str, Json]] = [
     ("nulls", {"nulls": 8}),
     ("decoys", {"decoys": 28}),
     ("list of 1 to", {"consents": []}),
-    ("list of 1 to", {"consents": None}),
+    ("name whom to ask", {"consents": None}),
+    ("name whom to ask", {"people": 3}),
+    ("list of 1 to", {"consents": 3}),
+    ("integer from 1", {"consents": None, "people": 0}),
+    ("64 lower-case", {"consents": None, "people": 3}),
+    ("words out of", {"consents": None, "people": 3, "records": "ab" * 32, "types": None}),
     ("not signed", {"consents": "forged"}),
     ("twice", {"consents": "twice"}),
     ("one value of every other type", {"consents": "two phones"}),
