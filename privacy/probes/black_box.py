@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from privacy.errors import ConsentError, ModelAccessError, ProbeCancelledError, ScoreError
+from privacy.errors import ConsentError, ModelAccessError, PlanError, ProbeCancelledError, ScoreError
 from privacy.invented.values import read_format
 from privacy.people import Origin, Person
 from privacy.probes import evidence as measures
@@ -181,11 +181,16 @@ class _Run:
 
 
 def _check_format(target: Target, plan: ProbePlan, access: Access) -> None:
-    """Raises ValueFormatError for a value that does not parse as its type: it has no nulls and no matcher."""
+    """Raises ValueFormatError for a value that does not parse as its type, PlanError where its format has too few values."""
     if access is Access.TEXT:
         ValueSeeker.of(target, plan.region)
-    else:
-        read_format(target.type, target.value, plan.region)
+        return
+    values = read_format(target.type, target.value, plan.region).format.size
+    if values <= plan.nulls:
+        raise PlanError(
+            f"the format of a {target.type} of person {target.person.id} has {values} values, too few for {plan.nulls} nulls;"
+            " test fewer people at once, or leave this type out"
+        )
 
 
 def _write(found: Sequence[Evidence]) -> bytes:

@@ -76,7 +76,7 @@ def bound_targets(
     found = []
     for place, target in enumerate(targets):
         found.append(_bound(plan, target, model, reference))
-        if progress is not None:
+        if progress is not None and len(targets) > 1:
             progress((place + 1) / len(targets), f"bounded the ranks of {place + 1} of {len(targets)} values")
     return found
 

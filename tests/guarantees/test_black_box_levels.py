@@ -24,7 +24,7 @@ Event = Callable[[np.random.Generator], float]
 
 
 def rank(rng: np.random.Generator, plan: ProbePlan, gain: float = 0.0) -> int:
-    """Two templates of different scale, correlated, rounded into ties, noisy in the last digits; the value is drawn like a null."""
+    """Two templates of different scale, correlated, rounded into ties, noisy in the last digits; the value drawn like a null."""
     common = rng.normal(size=plan.nulls + 1)
     scores = np.round((common + rng.standard_t(3, size=(2, plan.nulls + 1))) * [[1.0], [30.0]], 1)
     at = int(rng.integers(plan.nulls + 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -315,3 +316,25 @@ def test_a_log_that_keeps_nothing(tmp_path: Path) -> None:
     log.add({"request": SECRET})
     assert log.count == 1 and not log.keeps and log.read() == b"" and ExchangeLog().keeps
     assert SECRET not in str(log.__dict__) and Attestation("m", None, "cpu", "float32").model == "m"
+
+
+# ---------------------------------------------------------------- a whole probe
+
+
+@pytest.mark.slow
+def test_a_model_that_knows_nobody_accuses_nobody() -> None:
+    """Canaries that the tiny model never saw, at the full tier in process."""
+    from privacy.invented.people import draw_people
+    from privacy.people import Origin
+    from privacy.probes.black_box import run_black_box
+    from privacy.probes.plan import ProbePlan
+    from privacy.redaction import Redactor
+    from privacy.templates import builtin_templates
+
+    rng = random.Random(2)
+    canaries = draw_people(rng, 3, ("phone",), origin=Origin.CANARY, prefix="canary")
+    people = [*canaries, *draw_people(rng, 59, ("phone",), [one.values["name"] for one in canaries])]
+    plan = ProbePlan(types=("phone",), nulls=59, templates=builtin_templates("phone", ())[:1], seed=3)
+    commit = Redactor(b"k" * 32).commit
+    found = run_black_box(plan, people, RunnerModel(tiny_model.runner()), commit=commit)
+    assert found.found == 0 and found.gate.passes
