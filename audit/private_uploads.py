@@ -5,13 +5,16 @@ An upload is removed when its audit has ended, however it ended, when it expires
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from audit.canonical import dump_document, parse_json
-from audit.errors import RequestError
+from audit.errors import AuditError, RequestError
 from audit.requests import parse_digest
 from audit.store import registrations, sealed
 from audit.store.access import Principal
@@ -29,6 +32,8 @@ RECORDS_DAYS = 30
 STRAY_AGE_S = 600.0
 NAME = "name"
 
+_log = logging.getLogger("assay.uploads")
+
 
 @dataclass(frozen=True)
 class PrivateUploads:
@@ -43,8 +48,9 @@ class PrivateUploads:
 
         Raises RequestError, ConflictError; no message holds a value.
         """
-        content, names = _read_body(body, {"consent", "openings"})
-        consent, openings = _check_openings(content["consent"], content["openings"], datetime.now(UTC))
+        with _silent():
+            content, names = _read_body(body, {"consent", "openings"})
+            consent, openings = _check_openings(content["consent"], content["openings"], datetime.now(UTC))
         row = SealedUpload(
             digest=consent.digest,
             kind=OPENINGS,
@@ -64,9 +70,10 @@ class PrivateUploads:
         """Take `{"records", "auditors"}`. Raises RequestError, ConflictError; no message holds a text."""
         from audit.privacy.records import read_records
 
-        content, names = _read_body(body, {"records"})
-        data = dump_document(content["records"])
-        records = read_records(data)
+        with _silent():
+            content, names = _read_body(body, {"records"})
+            data = dump_document(content["records"])
+            records = read_records(data)
         row = SealedUpload(
             digest=records.commitment,
             kind=RECORDS,
@@ -131,11 +138,26 @@ class PrivateUploads:
             sealed.forget_uses(session, self.limits.days)
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Of a defect while personal values are read only its type and places are logged: its message could hold one."""
+    try:
+        yield
+    except AuditError:
+        raise
+    except Exception as error:
+        places = "".join(traceback.format_tb(error.__traceback__))
+        _log.error("reading an upload failed: %s at\n%s", type(error).__name__, places)
+        raise AuditError("an internal error; the operator's log has the details") from None
+
+
 def _check_openings(consent: Any, openings: Any, now: datetime) -> tuple[Consent, Openings]:
     from audit.privacy.consents import read_consent
+    from audit.privacy.screen import SHORTEST
     from privacy.consent import Guard, read_openings
     from privacy.errors import PrivacyError
     from privacy.matching.matchers import TYPES, open_matcher
+    from privacy.redaction import find_residue
 
     asked = read_consent(consent, now)
     try:
@@ -146,6 +168,8 @@ def _check_openings(consent: Any, openings: Any, now: datetime) -> tuple[Consent
                 open_matcher(type_, value)
     except PrivacyError as error:
         raise RequestError(str(error)) from None
+    if find_residue(dump_document({**consent, "items": []}), [value for _, value in found.values if len(value) >= SHORTEST]):
+        raise RequestError("the consent request is public, and says one of the values itself; leave it out of its purpose")
     return asked, found
 
 

@@ -47,10 +47,10 @@ def new_subject(seed: int = 1) -> Ed25519PrivateKey:
 
 def sign(
     model: str = MODEL, values: Sequence[tuple[str, str]] = VALUES, subject: Ed25519PrivateKey | None = None,
-    now: datetime = NOW, days: float = 30,
+    now: datetime = NOW, days: float = 30, purpose: str = "does the model know me?",
 ) -> Signed:  # fmt: skip
     """A consent of a subject, by default of the same one."""
     request, openings = new_request(
-        subject or new_subject(), Redactor(b"k" * 32), model, "does the model know me?", values, now, timedelta(days=days)
+        subject or new_subject(), Redactor(b"k" * 32), model, purpose, values, now, timedelta(days=days)
     )
     return Signed(request, openings, tuple(values))

@@ -127,7 +127,20 @@ BAD: list[tuple[Callable[[Signed], bytes], str]] = [
     (lambda signed: sign(values=[("name", "Orla Quennell"), ("phone", "call me")]).body(), "phone"),
     (lambda signed: sign(values=[("name", "Orla Quennell"), ("email", "orla at example")]).body(), "e-mail"),
     (lambda signed: sign(now=NOW - timedelta(days=9), days=9).body(), "expired"),
+    (lambda signed: sign(purpose="who knows 19205550169?").body(), "says one of the values"),
 ]
+
+
+def test_of_a_defect_no_message_is_logged(
+    uploads: PrivateUploads, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(data: bytes) -> Any:
+        raise KeyError(data)
+
+    monkeypatch.setattr("privacy.consent.read_openings", fail)
+    with pytest.raises(AuditError, match="internal error"):
+        uploads.add_openings(ORLA, sign().body())
+    assert "KeyError" in caplog.text and not find_residue(caplog.text.encode(), SECRETS)
 
 
 def changed(signed: Signed, **members: str) -> dict[str, Any]:
