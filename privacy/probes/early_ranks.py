@@ -64,20 +64,17 @@ class _Ranking:
     def __init__(self, plan: ProbePlan, target: Target, model: ProbedModel, reference: ProbedModel | None) -> None:
         self.plan, self.target, self.model, self.reference = plan, target, model, reference
         self._rng = random.Random(f"{plan.seed}/{target.person.id}/{target.type}")
+        self._drawn: set[str] = set()
         self._prompts: list[list[tuple[int, ...]]] = []
 
     def run(self, progress: Progress | None) -> RankEvidence:
         plan, standardises = self.plan, self.plan.standardise and len(self.target.templates) > 1
-        extra = SCALE_NULLS if standardises else 0
-        values = draw_values(self.target.type, self.target.value, plan.nulls + extra, self._rng, plan.region)
-        if len(values) != plan.nulls + extra:
-            raise PlanError(f"{len(values)} nulls of the type {self.target.type} were drawn where more are needed")
-        scale, exponent = self._scale(values[:extra])
+        scale, exponent = self._scale(self._draw(SCALE_NULLS if standardises else 0))
         slack = max(1 / SPREADS, plan.tolerance) if standardises and plan.tolerance else plan.tolerance
         drawn = beaten = 0
         size = FIRST_STAGE
         while drawn < plan.nulls:
-            part = values[extra + drawn : extra + min(plan.nulls, drawn + size)]
+            part = self._draw(min(plan.nulls - drawn, size))
             scores, at, exponent = self._score(part)
             joined = scale.join(scores)
             above = np.delete(joined, at) >= joined[at] - slack
@@ -89,6 +86,18 @@ class _Ranking:
             if progress is not None:
                 progress(drawn / plan.nulls, f"ranked a value among {drawn} nulls")
         return RankEvidence(beaten + 1, plan.nulls, exponent)
+
+    def _draw(self, count: int) -> list[str]:
+        """More nulls, none drawn before: what is left of a longer draw of different values is uniform among the others."""
+        if not count:
+            return []
+        wanted = count + len(self._drawn)
+        values = draw_values(self.target.type, self.target.value, wanted, self._rng, self.plan.region)
+        new = [value for value in values if value not in self._drawn][:count]
+        if len(new) != count:
+            raise PlanError(f"{len(new)} nulls of the type {self.target.type} were drawn where {count} are needed")
+        self._drawn.update(new)
+        return new
 
     def _scale(self, values: Sequence[str]) -> tuple[_Scale, int | None]:
         count = len(self.target.templates)

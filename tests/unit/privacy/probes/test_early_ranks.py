@@ -12,6 +12,7 @@ import pytest
 
 from privacy.errors import BoundaryError, PlanError, ScoreError
 from privacy.people import Origin, Person
+from privacy.probes import early_ranks
 from privacy.probes.black_box import run_black_box
 from privacy.probes.early_ranks import rank_until_plain
 from privacy.probes.evidence import RankEvidence
@@ -51,8 +52,9 @@ def test_nobody_known_gets_p_values_that_are_super_uniform() -> None:
         assert np.mean([p <= u for p in found]) <= u + 4 * math.sqrt(u * (1 - u) / len(found))
 
 
-def test_where_nothing_stops_the_rank_is_the_plain_one() -> None:
-    """One template and as many exceedances as nulls: both ways rank the value among all nulls, which are the same."""
+def test_where_nothing_stops_the_rank_is_the_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stage of all nulls and as many exceedances: both ways rank the value among all nulls, which are the same."""
+    monkeypatch.setattr(early_ranks, "FIRST_STAGE", 199)
     plan = replace(PLAN, stop_after=199, standardise=False)
     targets = [Target(person, "phone", "", (TWIN,)) for person in invent(12, Origin.CANARY, "canary")]
     model, reference = ScoredModel(), ScoredModel(lambda c, v: blind("other" + c, v))
@@ -81,6 +83,20 @@ def test_known_people_are_found_at_a_fraction_of_the_cost() -> None:
         stopped["rank"] = change
         with pytest.raises(ScoreError, match=message):
             recount(content, plan)
+
+
+def test_later_stages_draw_other_nulls() -> None:
+    class Seeing(ScoredModel):
+        def score_candidates(self, prompts: object, candidates: object, progress: object = None) -> list[list[tuple[float, ...]]]:
+            for tails in candidates:  # type: ignore[attr-defined]
+                seen.extend(bytes(tail) for tail in tails)
+            return super().score_candidates(prompts, candidates)  # type: ignore[arg-type]
+
+    seen: list[bytes] = []
+    target = Target(invent(1, Origin.CANARY, "canary")[0], "phone", "", (TWIN,))
+    rank_until_plain(replace(PLAN, stop_after=199), [target], Seeing(), None)
+    own = f" {target.value}".encode()
+    assert len(seen) - seen.count(own) == 199 == len(set(seen)) - 1 and seen.count(own) == 3
 
 
 def test_evidence_of_a_stopped_rank() -> None:
