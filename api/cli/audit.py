@@ -9,7 +9,7 @@ import typer
 
 from api.cli.exits import CommandError, Exit, exit_for_verdict
 from api.cli.options import DEFAULT_URL, Json, KeyFile, Url, emit, emit_line, list_by_default, read_api_key, table
-from api.cli.service_request import build_request, read_members
+from api.cli.service_request import build_request, find_model, read_members
 from api.client import ServiceClient
 from audit.canonical import parse_json
 from audit.errors import RequestError
@@ -49,6 +49,12 @@ def request_audit(
         Path | None, typer.Option("--documents", help="JSONL of what the kind reads: outputs with claims, or paragraphs.")
     ] = None,
     certificate: Annotated[Path | None, typer.Option("--certificate", help="Signed certificate of factuality.")] = None,
+    consent: Annotated[
+        list[Path] | None, typer.Option("--consent", help="Signed request of a data subject; repeat for several.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Registered model that was not trained on what is asked about.")
+    ] = None,
     claim: Annotated[str | None, typer.Option("--claim", help="What is claimed of texts: watermarked or unmarked.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for the verdict.")] = False,
     url: Url = DEFAULT_URL,
@@ -62,7 +68,8 @@ def request_audit(
     asked = None if own else _asked_of_provider(provider, run, commitment)
     with ServiceClient(url, read_api_key(api_key_file)) as client:
         if asked is None:
-            whom, given = SERVICE, {**_read_params(params), **read_members(documents, certificate)}
+            whom, given = SERVICE, {**_read_params(params), **read_members(documents, certificate, consent or [])}
+            given |= {} if reference is None else {"reference": find_model(client, reference)}
             subject, found = build_request(client, given, text or [], ids or [], model, tokenizer, watermark_key, claim)
         else:
             whom, subject = asked

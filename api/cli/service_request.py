@@ -43,14 +43,17 @@ def build_request(
     return text_subject(found["documents"]), found
 
 
-def read_members(documents: Path | None, certificate: Path | None) -> dict[str, Any]:
-    """Parameters from files: the lines of a JSONL file, the content of a signed certificate. Raises CommandError, AuditError."""
+def read_members(documents: Path | None, certificate: Path | None, consents: Sequence[Path] = ()) -> dict[str, Any]:
+    """Parameters from files: the lines of a JSONL file, the content of a signed certificate, signed requests of data subjects.
+    Raises CommandError, AuditError."""
     found: dict[str, Any] = {}
     if documents is not None:
         if documents.stat().st_size > MAX_REQUEST_BYTES:
             raise CommandError(f"{documents} is larger than the {MAX_REQUEST_BYTES} bytes of a request; split it")
         lines = documents.read_bytes().splitlines()
         found["documents"] = [parse_json(line, f"{documents}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if consents:
+        found["consents"] = [parse_json(path.read_bytes()[: MAX_REQUEST_BYTES + 1], str(path)) for path in consents]
     if certificate is not None:
         from api.cli.factuality.certificates import read_signed
         from conformal.errors import ConformalError

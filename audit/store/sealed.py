@@ -86,10 +86,24 @@ def delete_upload(session: Session, digest: str, owner: str | None) -> None:
 
 @dataclass(frozen=True)
 class AskedModel:
-    """The model that an audit asks about: who registered it, and what consents must name."""
+    """The model that an audit asks about: who registered it, and what consents must name. `others` read the uploads too;
+    `own_words`: the prompts are the auditor's."""
 
     owner: str
     digest: str
+    others: tuple[OtherModel, ...] = ()
+    own_words: bool = False
+
+
+@dataclass(frozen=True)
+class OtherModel:
+    """A model that no consent names, such as a reference: `is_remote` where it lies behind an address, `is_public` where its
+    owner lends it to everybody."""
+
+    name: str
+    owner: str
+    is_remote: bool
+    is_public: bool
 
 
 def use_uploads(
@@ -98,15 +112,26 @@ def use_uploads(
     """Bind uploads to a new audit, and use its consents up.
 
     Records hold no consent: they are read by a model that their owner registered, never by one that was lent to him, or they
-    would be a way round the consents. Raises NotFoundError, ForbiddenError, RequestError (expired, another model) and
+    would be a way round the consents. So would be prompts of the auditor's own, which may speak of anybody: they are put to a
+    model of his own. What a model behind an address is asked leaves the service: only the consented one is asked there, and
+    models of whoever uploaded. Raises NotFoundError, ForbiddenError, RequestError (expired, another model) and
     ConflictError (used before, asked too often).
     """
-    rows = [find_upload(session, digest, OPENINGS, audit.auditor) for digest in openings]
-    for row in rows:
+    rows: list[SealedUpload] = []
+    for digest in openings:
+        if session.scalar(select(ConsentUse.seq).where(ConsentUse.digest == digest)) is not None:
+            raise _used_up(digest)
+        row = find_upload(session, digest, OPENINGS, audit.auditor)
+        rows.append(row)
         if row.model_digest != model.digest:
             raise RequestError(
                 f"the consent {row.digest[:16]} is for another model: it names {str(row.model_digest)[:16]}, the model of the"
                 f" request has {model.digest[:16]}"
+            )
+        if model.own_words and model.owner != audit.auditor:
+            raise ForbiddenError(
+                "prompts of your own (params.templates) may ask about anybody: of a model that is lent to you, ask with the"
+                " built-in ones"
             )
         _use_consent(session, row, audit, limits)
     for digest in records:
@@ -117,6 +142,7 @@ def use_uploads(
             )
         rows.append(row)
     for row in rows:
+        _check_others(row, audit.auditor, model.others)
         if row.expires_at <= now_ms():
             raise RequestError(f"the {row.kind} {row.digest[:16]} expired at {format_ms(row.expires_at)}; upload new ones")
         if row.audit_id is not None:
@@ -125,9 +151,24 @@ def use_uploads(
     session.flush()
 
 
+def _check_others(row: SealedUpload, auditor: str, others: Sequence[OtherModel]) -> None:
+    """Raises ForbiddenError where personal values would be read by a model that nobody entitled to it has named."""
+    for other in others:
+        if other.is_remote and other.owner != row.owner:
+            raise ForbiddenError(
+                f"the model {other.name} lies behind an address, which would be sent personal values; nobody signed for it."
+                " Take a model that the service runs itself, or one that whoever uploaded them registered"
+            )
+        if not other.is_public and other.owner not in (row.owner, auditor):
+            raise ForbiddenError(
+                f"the model {other.name} is lent to named auditors; it is asked about by consents that name it, and is no"
+                " reference beside another one"
+            )
+
+
 def _use_consent(session: Session, row: SealedUpload, audit: Audit, limits: ConsentLimits) -> None:
     if _used(session, row):
-        raise ConflictError(f"the consent {row.digest[:16]} was used by an audit before; ask the subject for a new one")
+        raise _used_up(row.digest)
     types = sorted({item["type"] for item in row.facts["items"]} - {"name"})
     _check_limits(session, row, audit.auditor, types, limits)
     session.add(
@@ -145,6 +186,10 @@ def _use_consent(session: Session, row: SealedUpload, audit: Audit, limits: Cons
         )
     )
     session.flush()
+
+
+def _used_up(digest: str) -> ConflictError:
+    return ConflictError(f"the consent {digest[:16]} was used by an audit before; ask the subject for a new one")
 
 
 def _used(session: Session, row: SealedUpload) -> bool:

@@ -29,6 +29,7 @@ from tests.integration.waiting import wait_until
 from tests.unit.audit.privacy.people import Signed, new_subject, sign
 
 Json = dict[str, Any]
+Capture = pytest.CaptureFixture[str]
 # The invented person of these tests. Nothing of it may lie in any file, row, answer or message.
 VALUES = (("name", "Wystan Orchardson"), ("phone", "+1 920-555-0169"), ("email", "wystan@orchardson.example"))
 PHONE = dict(VALUES)["phone"]
@@ -124,9 +125,9 @@ def ask(client: ServiceClient, model: str, *signed: Signed, **params: Any) -> Js
     return client.create_audit(new_request("dora", SERVICE, Subject("model", model), "privacy.probe", params))
 
 
-def is_sealed(service: ServiceProcesses, signed: Signed) -> bool:
+def is_sealed(service: ServiceProcesses, digest: str) -> bool:
     """Whether the values of a consent lie with the service."""
-    return f"{signed.digest}.sealed" in [path.name for path in (service.data / "keys/lent/sealed").iterdir()]
+    return f"{digest}.sealed" in [path.name for path in (service.data / "keys/lent/sealed").iterdir()]
 
 
 def residue(folder: Path, values: list[str] = SECRETS) -> list[str]:
@@ -142,47 +143,56 @@ def ended(client: ServiceClient, audit: Json) -> Json:
 
 @pytest.mark.slow
 def test_from_signature_to_offline_verification(
-    tiny: Any, private_service: ServiceProcesses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny: Any, private_service: ServiceProcesses, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Show 7 from the command line: the subject signs and hands the values over, the auditor never sees them."""
     service, said = private_service, []
-    wystan, dora = service.client("provider", "wystan"), service.client("auditor", "dora")
-    innocent = reference(service)
+    keys = {owner: service.new_key(role, owner) for role, owner in (("provider", "wystan"), ("auditor", "dora"))}
+    monkeypatch.setenv("ASSAY_URL", service.url)
+
+    def say(owner: str, *words: str) -> Json:
+        monkeypatch.setenv("ASSAY_API_KEY", keys[owner])
+        code, out = run([*words, "--json"], capsys)
+        said.append(out.encode())
+        assert code == 0, out
+        found: Json = json.loads(out)
+        return found
+
+    subject, dora = str(tmp_path / "subject.json"), ServiceClient(service.url, keys["dora"])
+    say(
+        "wystan", "privacy", "subject", "new", "-o", subject, *(word for type_, value in VALUES for word in (f"--{type_}", value))
+    )
+    reference(service)
     for verdict, word, fault in (
         ("refuted", "memorised", Remembers(tiny.detokenize, len(tiny.tokenize(f" {PHONE}")))),
         ("holds", "not detected", None),
     ):
+        request, openings, folder = (str(tmp_path / f"{verdict}-{what}") for what in ("request", "openings", "report"))
         with behind_http(tiny, fault) as spec:
             model = register(dora, spec)["digest"]
-            signed = sign(model, VALUES)
-            upload = wystan.add_openings(signed.request, signed.openings, ["dora"])
-            assert upload["digest"] == signed.digest and upload["items"] == signed.document["items"]
-            assert is_sealed(service, signed) and residue(service.data) == []
-            audit = ask(dora, model, signed, reference=innocent)
-            events = list(dora.watch_audit(audit["id"]))
+            files = ("-o", request, "--openings", openings, "--subject", subject)
+            digest = say("wystan", "privacy", "subject", "sign", "--model", model, "--purpose", "am I in it?", *files)["digest"]
+            upload = say("wystan", "privacy", "uploads", "add", request, openings, "--auditor", "dora")
+            assert upload["digest"] == digest and [item["type"] for item in upload["items"]] == ["name", "phone", "email"]
+            assert is_sealed(service, digest) and residue(service.data) == []
+            asked = ("--model", model, "--reference", "reference", "--consent", request, "--params", json.dumps(SMALL))
+            audit = say("dora", "audit", "request", "--kind", "privacy.probe", *asked)["id"]
+            events = list(dora.watch_audit(audit))
         assert (events[-1]["type"], events[-1]["data"].get("verdict")) == ("done", verdict), events[-1]
-        with pytest.raises(ServiceError, match="used by an audit before") as replayed:
-            wystan.add_openings(signed.request, signed.openings, ["dora"])
-        assert replayed.value.status == 409
-        with pytest.raises(ServiceError) as replayed:
-            ask(dora, model, signed)
-        assert replayed.value.status in (404, 409)
+        for words in (("privacy", "uploads", "add", request, openings), ("audit", "request", "--kind", "privacy.probe", *asked)):
+            assert run([*words], capsys)[0] == 1  # used up: neither handed over nor asked for again
+        assert not is_sealed(service, digest) and say("wystan", "privacy", "uploads", "list") == []
 
-        archive = dora.read_report_archive(audit["id"])
-        files = dict(unpack_report(archive))
-        found = verify_report(files, build_test_registry(), [PublicKey.from_text(dora.show_service()["public_key"])])
-        assert [check.ok for check in found.checks] == [True] * 6, found.checks
-        (person,) = found.outputs["people"]
-        assert person["items"][0]["verdict"] == word
-        folder = tmp_path / "report" / verdict
-        for name, data in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
-        code, out = run(["verify", str(folder)], capsys)
+        assert run(["report", audit, "--out", folder], capsys)[0] == 0
+        code, out = run(["verify", folder], capsys)
         assert code == {"refuted": 3, "holds": 0}[verdict] and "6 recheck" in out
-        assert not is_sealed(service, signed) and wystan.list_private_uploads() == []
-        said.append(json.dumps([events, upload, audit, out]).encode() + archive)
-    assert residue(service.data) == [] and residue(tmp_path / "report") == []
-    assert not any(find_residue(data, SECRETS) for data in said)
+        report = dict(unpack_report(dora.read_report_archive(audit)))
+        found = verify_report(report, build_test_registry(), [PublicKey.from_text(dora.show_service()["public_key"])])
+        assert [check.ok for check in found.checks] == [True] * 6, found.checks
+        assert found.outputs["people"][0]["items"][0]["verdict"] == word
+        said += [json.dumps(events).encode(), out.encode(), *report.values(), Path(request).read_bytes()]
+        assert residue(Path(folder)) == []
+    assert residue(service.data) == [] and not any(find_residue(data, SECRETS) for data in said)
 
 
 def raw(service: ServiceProcesses, key: str, path: str, body: bytes) -> httpx.Response:
@@ -248,7 +258,7 @@ def test_audits_that_cannot_be_are_refused_when_they_are_asked_for(tiny: Any, pr
     unused = {row["digest"]: row["audit"] for row in dora.list_private_uploads()}
     assert unused[signed.digest] is None and unused[other.digest] is None  # nothing of the above used a consent up
     dora.delete_private_upload(signed.digest)
-    assert not is_sealed(service, signed) and is_sealed(service, other)
+    assert not is_sealed(service, signed.digest) and is_sealed(service, other.digest)
     folder = service.data.parent / "text"  # a tokenizer alone: text at most
     folder.mkdir()
     from tests.unit.watermark.small_tokenizer import train_tokenizer
@@ -276,11 +286,11 @@ def test_a_killed_worker_leaves_nothing_clear_and_another_goes_on(tiny: Any, pri
         audit = ask(dora, model, signed, nulls=19)
         wait_until(lambda: any((service.data / "work").glob(f"{audit['id']}/*")), "the run has begun")
         service.kill("one")
-        assert residue(service.data) == [] and is_sealed(service, signed)
+        assert residue(service.data) == [] and is_sealed(service, signed.digest)
         service.start_worker("one")
         last = ended(dora, audit)
     assert last["type"] == "done" and last["data"]["verdict"] == "inconclusive"  # without a reference: an association at most
-    wait_until(lambda: not is_sealed(service, signed), "the upload is removed")
+    wait_until(lambda: not is_sealed(service, signed.digest), "the upload is removed")
     assert residue(service.data) == []
 
 
@@ -297,5 +307,5 @@ def test_an_endpoint_that_repeats_prompts_does_not_get_them_into_the_service(
         fault.on = True
         last = ended(dora, ask(dora, model, signed))
     assert last["type"] == "failed" and "cannot score" not in last["data"]["reason"]
-    wait_until(lambda: not is_sealed(service, signed), "the upload is removed")
+    wait_until(lambda: not is_sealed(service, signed.digest), "the upload is removed")
     assert residue(service.data) == []

@@ -194,6 +194,8 @@ def test_a_consent_is_used_once_whatever_becomes_of_it(uploads: PrivateUploads) 
     assert uploads.vault.list_sealed() == [] and uploads.list_uploads(ORLA) == []
     with pytest.raises(ConflictError, match="used by an audit before"):
         uploads.add_openings(ORLA, signed.body("alice"))
+    with pytest.raises(ConflictError, match="used by an audit before"):
+        use(uploads, digest)
     assert use(uploads, uploads.add_openings(ORLA, sign().body("alice")).digest)  # a new one is taken
 
 
