@@ -26,7 +26,10 @@ class GainWord(StrEnum):
     """What is said of the soft prompt."""
 
     SHOWN = "gain shown"
-    """Held-out people's values rank higher than without a prompt, and than with the control prompt: the prompt recalls."""
+    """Held-out people's values rank higher than without a prompt, and than with the control prompt."""
+    BLACK_BOX_ONLY = "gain over the black box only"
+    """Higher than without a prompt: the model holds more than templates bring out. That tuning on real people is what brings it
+    out is not shown: a prompt tuned on invented ones may do as well."""
     NOT_SHOWN = "no gain shown"
     NO_STATEMENT = "no statement"
     """The decoys, whom no model saw, gained too, or were accused: the pipeline is at fault."""
@@ -70,12 +73,15 @@ class WhiteBoxResult:
 
     @property
     def word(self) -> GainWord:
-        """Both gains must be significant at alpha (no correction: both nulls must fall). Decoys: each at alpha / 2."""
+        """In order, each gain at alpha: over the black box, and only then over the control prompt. Decoys: each at alpha / 2."""
         alpha = self.plan.probe.alpha
         passes = all(probe.gate.passes for probe in (self.black_box, self.control, self.prompted))
         if not passes or any(gain.p_value <= alpha / 2 for gain in self.decoy_gains):
             return GainWord.NO_STATEMENT
-        return GainWord.SHOWN if all(gain.significant for gain in self.gains) else GainWord.NOT_SHOWN
+        over_none, over_control = self.gains
+        if not over_none.significant:
+            return GainWord.NOT_SHOWN
+        return GainWord.SHOWN if over_control.significant else GainWord.BLACK_BOX_ONLY
 
     def to_json(self) -> dict[str, Any]:
         return {

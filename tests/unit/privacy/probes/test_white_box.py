@@ -35,7 +35,7 @@ from privacy.templates import Template
 REDACTOR = Redactor(bytes(range(32)))
 COMMIT = REDACTOR.commit
 WIDTH = 4
-VOCABULARY: dict[str, int] = {}
+WORDS: dict[int, str] = {}
 TEMPLATES = (Template("ask", TemplateKind.TWIN, "phone", "The phone number of {name} is"),)
 PROBE = ProbePlan(types=("phone",), nulls=239, templates=TEMPLATES, decoys=59, seed=3)
 PLAN = WhiteBoxPlan(PROBE, Tuning(soft_tokens=2, steps=60, rate=0.2, batch=8, check_every=10))
@@ -59,11 +59,12 @@ class Remembering:
         return ModelFacts("remembering", "ab" * 32, self.access, 0, True, 256)
 
     def tokenize(self, text: str) -> tuple[int, ...]:
-        return tuple(VOCABULARY.setdefault(word, len(VOCABULARY)) for word in re.findall(r"\s?\S+", text))
+        words = re.findall(r"\s?\S+", text)
+        WORDS.update({zlib.crc32(word.encode()): word for word in words})
+        return tuple(zlib.crc32(word.encode()) for word in words)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
-        words = list(VOCABULARY)
-        return "".join(words[token] for token in token_ids)
+        return "".join(WORDS[token] for token in token_ids)
 
     def embed(self, token_ids: Sequence[int]) -> Soft:
         return np.array([[np.cos(t * (k + 1)) for k in range(self.width)] for t in token_ids], dtype=np.float32)
@@ -92,10 +93,10 @@ class Remembering:
         self, soft: Soft | None, prompts: Sequence[Sequence[int]], candidates: Sequence[Sequence[Sequence[int]]],
         progress: Progress | None = None,
     ) -> list[list[tuple[float, ...]]]:  # fmt: skip
-        found, words = [], list(VOCABULARY)
+        found = []
         for prompt, group in zip(prompts, candidates):
             start = zlib.crc32((self.salt + self.detokenize(prompt)).encode(), soft is None)
-            noise = [zlib.crc32("".join(words[t] for t in row).encode(), start) / 2**30 - 20.0 for row in group]
+            noise = [zlib.crc32(self.detokenize(row).encode(), start) / 2**30 - 20.0 for row in group]
             bonus = [self.strength(soft) * self.is_known(prompt, row) for row in group]
             found.append([(s + b, *([0.0] * (len(row) - 1))) for row, s, b in zip(group, noise, bonus)])
         return found
@@ -303,13 +304,13 @@ def test_a_model_that_saw_nobody_shows_no_gain() -> None:
     assert result.word is GainWord.NOT_SHOWN and result.prompted.found == 0
 
 
-def test_what_the_control_prompt_gains_too_is_no_gain() -> None:
+def test_what_the_control_prompt_gains_too_is_said_apart() -> None:
     """The prompt helps whatever it was tuned on: knowledge of the format, say."""
     model = recalling()
     real = tune_soft_prompt(PLAN, TRAINED, model, commit=COMMIT)
     pair = PromptPair(real, dataclasses.replace(real, kind=Kind.CONTROL))
     result = measure(PLAN, pair, [*TESTED, *DECOYS], model, commit=COMMIT)
-    assert result.gains[0].significant and not result.gains[1].significant and result.word is GainWord.NOT_SHOWN
+    assert result.gains[0].significant and not result.gains[1].significant and result.word is GainWord.BLACK_BOX_ONLY
 
 
 def test_leaky_decoys_leave_no_statement() -> None:
