@@ -43,7 +43,7 @@ COMMANDS: dict[str, Entry] = {
         "api.cli.calibration.group", "calibration", "Stated confidence in text: evaluate, run on a model, train.", _SCIENCE
     ),
     "privacy": Entry(
-        "api.cli.privacy.group", "privacy", "Leakage: verdicts on scores, bounds on epsilon, with error control.", _SCIENCE
+        "api.cli.privacy.group", "privacy", "Leakage of personal data: subjects, probes, bounds, with error control.", _SCIENCE
     ),
     "publish": Entry("api.cli.publish", "publish", "Upload the public half of a run to a service.", _SERVICE),
     "audit": Entry("api.cli.audit", "audit", "Request, list, show, watch and cancel audits.", _SERVICE),

@@ -16,7 +16,7 @@ from api.cli.progress import shown_progress
 if TYPE_CHECKING:
     from privacy.probes.extraction_results import ExtractionResult
 
-FORMAT = "assay-privacy-extraction/1"
+FORMAT = "assay-privacy-local-extraction/1"
 
 
 def extract(

@@ -16,7 +16,7 @@ from api.cli.progress import shown_progress
 if TYPE_CHECKING:
     from privacy.probes.membership_results import MembershipResult
 
-FORMAT = "assay-privacy-membership/1"
+FORMAT = "assay-privacy-local-membership/1"
 SCORES = "loss, zlib, min-k:SHARE, min-k++:SHARE, reference, rmia"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from privacy.probes.results import ProbeResult
     from privacy.templates import Template
 
-FORMAT = "assay-privacy-probe/1"
+FORMAT = "assay-privacy-local-probe/1"
 TIERS = ("full", "top-k", "text")
 _FEWEST_NULLS = 199
 MAX_DECOYS, MAX_DEFAULT_DECOYS = 10_000, 1000

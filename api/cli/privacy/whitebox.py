@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from privacy.people import Person
     from privacy.probes.white_box.results import WhiteBoxPlan, WhiteBoxResult
 
-FORMAT = "assay-privacy-whitebox/1"
+FORMAT = "assay-privacy-local-whitebox/1"
 _TUNING = "tuning"
 
 
