@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from api.cli.privacy.local_run import LocalRun
     from privacy.people import Person
     from privacy.probes.white_box.results import WhiteBoxPlan, WhiteBoxResult
+    from privacy.probes.white_box.soft_prompt import Commit
 
 FORMAT = "assay-privacy-local-whitebox/1"
 _TUNING = "tuning"
@@ -48,8 +49,8 @@ def whitebox(
 ) -> None:
     """Tune a soft prompt on some people and one on invented ones; measure both on the others, whom no prompt saw.
 
-    Exit 3: the prompt recalls held-out people's values, or some are memorised. 5: no gain shown (which is not "none"), or no
-    statement. Needs the weights. The tuned prompts may themselves hold what they were tuned on: they are deleted at the end.
+    Exit 0: nothing detected, and no gain shown (which is not "none"). 3: the prompt recalls held-out people's values, or some are
+    memorised. 5: no statement. Needs the weights. Tuned prompts may hold what they were tuned on: they are deleted at the end.
     """
 
     def work() -> tuple[dict[str, Any], str, Exit]:
@@ -104,14 +105,12 @@ def _run(run: LocalRun, plan: WhiteBoxPlan, people: Sequence[Person], trained: i
     import shutil
 
     from api.cli.privacy.named_model import white_box_of
-    from privacy.invented.people import draw_people
     from privacy.probes.white_box.run import run_white_box
     from privacy.probes.white_box.subjects import split_people
 
     commit = run.redactor.commit
     train, others = split_people(people, trained, seed, commit)
-    names = [person.values["name"] for person in people]
-    decoys = draw_people(random.Random(f"{run.folder.token}/decoys"), plan.probe.decoys, plan.probe.types, names)
+    decoys = _draw_decoys(plan, people, f"{run.folder.token}/decoys", commit)
     secret = int.from_bytes(hashlib.sha256(f"{run.folder.token}/nulls".encode()).digest(), "big")
     plan = replace(plan, probe=replace(plan.probe, seed=secret))
     models = [white_box_of(one) for one in run.models.values()]
@@ -125,10 +124,27 @@ def _run(run: LocalRun, plan: WhiteBoxPlan, people: Sequence[Person], trained: i
     return result
 
 
+def _draw_decoys(plan: WhiteBoxPlan, people: Sequence[Person], seed: str, commit: Commit) -> list[Person]:
+    """Invented people who share no name and no value with anybody: a chance meeting would be taken for an overlap."""
+    from privacy.invented.people import draw_people
+    from privacy.probes.white_box.soft_prompt import Marks
+
+    taken, names = Marks.of(people, commit), [person.values["name"] for person in people]
+    drawn = draw_people(random.Random(seed), 2 * plan.probe.decoys, plan.probe.types, names)
+    shared = set(taken.overlap(drawn, commit))
+    return [person for place, person in enumerate(drawn, 1) if place not in shared][: plan.probe.decoys]
+
+
 def _exit_of(result: WhiteBoxResult) -> Exit:
     from privacy.probes.white_box.results import GainWord
+    from privacy.statistics.validity import Word
 
-    return Exit.REFUTED if result.word is GainWord.SHOWN or result.prompted.found else Exit.INCONCLUSIVE
+    """Of the claim that nothing is memorised, nor brought out by tuning."""
+    probes = (result.black_box, result.prompted)
+    words = {item.verdict.word for probe in probes for person in probe.people for item in person.items}
+    if Word.MEMORISED in words or result.word is GainWord.SHOWN:
+        return Exit.REFUTED
+    return Exit.OK if words == {Word.NOT_DETECTED} and result.word is GainWord.NOT_SHOWN else Exit.INCONCLUSIVE
 
 
 def _describe(result: WhiteBoxResult, conditions: list[str]) -> str:
