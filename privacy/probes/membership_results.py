@@ -2,7 +2,7 @@
 
 Measured, and public: for every record a commitment to its id, its role, and its rank among all records of the run under each
 score (1 the lowest, ties equal). All that is said depends on scores through their order alone, so that a reader without the model
-recomputes it; a rank among many records tells nothing of the text. The controls that need the texts are stated as measured.
+recomputes it; a rank among other records tells no likelihood. The controls that need the texts are stated as measured.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def _make(part: Callable[[], dict[str, Any]]) -> bytes:
 
 def _read(row: Mapping[str, Any]) -> Differences:
     bins = None if row["bins"] is None else {int(place): count for place, count in row["bins"].items()}
-    return Differences(row["n"], row["mean"], row["deviation"], bins)
+    return Differences(row["n"], row["mean"] or 0.0, row["deviation"] or 0.0, bins)
 
 
 def _check(plan: UnlearningPlan, forget: Sequence[Fact], retain: Sequence[Fact], tune: Tune | None) -> None:

@@ -26,12 +26,13 @@ from privacy.probes.unlearning_results import (
     margins_of,
 )
 from privacy.statistics.binomial import MAX_TRIALS
-from privacy.unlearning.comparison import BINS, Differences
+from privacy.statistics.equivalence import MIN_ENTITIES
+from privacy.unlearning.comparison import BINS, DIGITS, Differences
 from privacy.unlearning.metrics import BOUNDED
 
 _MEMBERS = {"plan", "models", "sections", "verdict", "utility", "reasons"}
 _PLACE = re.compile(r"0|-?[1-9][0-9]{0,2}")
-_ROUNDING = 1e-5
+_ROUNDING = 1e-5 + 10.0**-DIGITS
 
 
 def recount(content: Any) -> UnlearningResult:
@@ -70,6 +71,10 @@ def _read_differences(name: str, row: Mapping[str, Any]) -> Differences:
     n, bins = row.get("n"), row.get("bins")
     if type(n) is not int or not 1 <= n <= MAX_TRIALS:
         raise ScoreError(f"{name}: the number of entities lies between 1 and {MAX_TRIALS}")
+    if n < MIN_ENTITIES:
+        if any(row.get(member) is not None for member in ("mean", "deviation", "bins")):
+            raise ScoreError(f"{name}: of fewer than {MIN_ENTITIES} entities nothing but the number is told")
+        return Differences(n, 0.0, 0.0, None)
     mean, deviation = (_read_number(name, row.get(member)) for member in ("mean", "deviation"))
     if deviation < 0:
         raise ScoreError(f"{name}: the deviation of the differences is at least 0")
@@ -96,8 +101,7 @@ def _check_moments(name: str, found: Differences) -> None:
     """Mean and deviation lie where the bins allow: within their edges, and within half a bin of the deviation of the middles."""
     if not found.lower.mean() - _ROUNDING <= found.mean <= found.upper.mean() + _ROUNDING:
         raise ScoreError(f"{name}: the mean of the differences does not fit their bins")
-    if found.n > 1:
-        middles = (found.lower + found.upper) / 2
-        reach = 0.5 / BINS * math.sqrt(found.n / (found.n - 1)) + _ROUNDING
-        if abs(float(np.std(middles, ddof=1)) - found.deviation) > reach:
-            raise ScoreError(f"{name}: the deviation of the differences does not fit their bins")
+    middles = (found.lower + found.upper) / 2
+    reach = 0.5 / BINS * math.sqrt(found.n / (found.n - 1)) + _ROUNDING
+    if abs(float(np.std(middles, ddof=1)) - found.deviation) > reach:
+        raise ScoreError(f"{name}: the deviation of the differences does not fit their bins")

@@ -1,7 +1,7 @@
 """Two models compared on one metric, by entity: equivalent within a stated margin, different beyond it, or neither shown.
 
-Public, and all that anything said rests on: the number of entities, mean and deviation of their differences, and for a metric
-between 0 and 1 how many differences lie in each hundredth. No entity's own value is told.
+Public, and all that anything said rests on: the number of entities, the rounded mean and deviation of their differences, and
+for a metric between 0 and 1 how many differences lie in each hundredth. No entity's own value is told.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from privacy.errors import ScoreError
 from privacy.statistics.betting import above_p_value, below_p_value, needed_without_difference
 from privacy.statistics.equivalence import MIN_ENTITIES, Outcome, summary_equivalence
 from privacy.statistics.scores import Floats, as_scores
+from privacy.unlearning.metrics import BOUNDED
 
 BINS = 100
+DIGITS, DIGITS_UNBOUNDED = 3, 2
 POWER = 0.8
 _ZERO = 1e-6
 """Differences of a probability below this are rounding."""
@@ -29,7 +31,11 @@ _ZERO = 1e-6
 @dataclass(frozen=True)
 class Differences:
     """Paired differences (model minus reference) of one metric, one an entity. `bins`: place k > 0 counts those in
-    ((k - 1)/100, k/100], -k those of the other sign, 0 those that are 0; None for a metric without bounds."""
+    ((k - 1)/100, k/100], -k those of the other sign, 0 those that are 0; None for a metric without bounds.
+
+    Below MIN_ENTITIES nothing but the number is told (`told`): with both models at hand, the difference of one entity tells its
+    value from others. For the same reason mean and deviation are rounded, always away from equivalence.
+    """
 
     n: int
     mean: float
@@ -43,15 +49,23 @@ class Differences:
         if ours.shape != theirs.shape:
             raise ScoreError("paired metrics need the same entities in both models")
         found = ours - theirs
-        deviation = float(found.std(ddof=1)) if found.size > 1 else 0.0
-        if not bounded:
-            return cls(found.size, float(found.mean()), deviation, None)
-        if (np.abs(found) > 1 + 1e-9).any():
+        if bounded and (np.abs(found) > 1 + 1e-9).any():
             raise ScoreError("differences of a metric between 0 and 1 lie between -1 and 1")
+        if found.size < MIN_ENTITIES:
+            return cls(found.size, 0.0, 0.0, None)
+        digits = DIGITS if bounded else DIGITS_UNBOUNDED
+        mean, deviation = _round_up(float(found.mean()), digits), _round_up(float(found.std(ddof=1)), digits)
+        if not bounded:
+            return cls(found.size, mean, deviation, None)
         places = np.where(np.abs(found) < _ZERO, 0, np.sign(found) * np.ceil(np.abs(found) * BINS - 1e-9)).astype(int)
         places = np.clip(places, -BINS, BINS)
         bins = {int(place): int(count) for place, count in zip(*np.unique(places, return_counts=True))}
-        return cls(found.size, float(found.mean()), deviation, bins)
+        return cls(found.size, mean, deviation, bins)
+
+    @property
+    def told(self) -> bool:
+        """Whether there are enough entities for more than their number to be told."""
+        return self.n >= MIN_ENTITIES
 
     @property
     def upper(self) -> Floats:
@@ -67,8 +81,16 @@ class Differences:
         return np.asarray(rows, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
+        if not self.told:
+            return {"n": self.n, "mean": None, "deviation": None, "bins": None}
         bins = None if self.bins is None else {str(k): self.bins[k] for k in sorted(self.bins)}
         return {"n": self.n, "mean": self.mean, "deviation": self.deviation, "bins": bins}
+
+
+def _round_up(value: float, digits: int) -> float:
+    """Away from 0; what is less than a billionth off a round number is that number."""
+    step = 10.0**-digits
+    return round(math.copysign(math.ceil(abs(value) / step - 1e-9 / step) * step, value), digits) + 0.0
 
 
 @dataclass(frozen=True)
@@ -107,9 +129,11 @@ class Comparison:
 def compare(metric: str, differences: Differences, margin: float, alpha: float = 0.05) -> Comparison:
     """Raises PlanError for a margin or level out of range."""
     found = summary_equivalence(differences.mean, differences.deviation, differences.n, margin, alpha)
-    needed = entities_needed(differences.deviation, margin, alpha, differences.bins is not None)
-    exact = None
-    if differences.bins is None:
+    needed = entities_needed(differences.deviation, margin, alpha, metric in BOUNDED)
+    exact, p_different = None, 0.5
+    if not differences.told:
+        pass
+    elif differences.bins is None:
         p_different = _t_p_different(differences, margin)
     else:
         exact = max(below_p_value(differences.upper, margin), above_p_value(differences.lower, -margin))
@@ -128,12 +152,13 @@ def compare(metric: str, differences: Differences, margin: float, alpha: float =
 
 def _t_p_different(differences: Differences, margin: float) -> float:
     """One-sided: of a mean at the nearer margin."""
-    if differences.n < 2 or abs(differences.mean) <= margin:
+    beyond = abs(differences.mean) - 10.0**-DIGITS_UNBOUNDED - margin  # the mean was rounded up
+    if beyond <= 0:
         return 1.0
     from scipy.special import stdtr
 
     error = differences.deviation / differences.n**0.5
-    return float(stdtr(differences.n - 1, -(abs(differences.mean) - margin) / error)) if error > 0 else 0.0
+    return float(stdtr(differences.n - 1, -beyond / error)) if error > 0 else 0.0
 
 
 def entities_needed(deviation: float, margin: float, alpha: float, bounded: bool) -> int:

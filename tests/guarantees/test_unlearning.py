@@ -154,9 +154,8 @@ def test_retrained_without_passes_and_the_original_does_not() -> None:
 def test_planted_models_under_every_attack() -> None:
     """60 people of 32 repetitions are to be forgotten, 49 of 64 to be kept; relearning teaches 15 of the 60 to both models."""
     forget, (left_out, *kept) = people_of(LARGE, 32), people_of(LARGE, 64)
-    plan = UnlearningPlan(
-        MARGINS, {"rank": 0.25, "extraction-strength": 0.25}, rewordings=4, relearning=Relearning(rate=1e-3, steps=10)
-    )
+    attack = Relearning(rate=1e-3, steps=10)
+    plan = UnlearningPlan(MARGINS, {"rank": 0.25, "truth-ratio": 0.2}, rewordings=4, relearning=attack)
     retrained, reference = LARGE.without(ids(forget)), LARGE.without([*ids(forget), left_out.id])
     asked, retained = facts(forget, 19), facts(kept, 19)
     found = audit(plan, asked, retained, retrained, reference, LARGE)
@@ -168,3 +167,21 @@ def test_planted_models_under_every_attack() -> None:
     assert (remembered.verdict, remembered.utility) == (Forgetting.REMEMBERED, Outcome.EQUIVALENT), remembered.reasons
     for section in (FORGET, REWORDED, RELEARNED):
         assert any(one.outcome is Outcome.DIFFERENT for one in remembered.sections[section]), section
+
+
+@pytest.mark.guarantee
+@pytest.mark.slow
+def test_memory_that_was_only_written_over() -> None:
+    """The original, tuned for a moment on wrong answers to these questions: whatever hides there, it is not called forgotten."""
+    from audit.runners.probed_model import RunnerModel
+    from privacy.probes.relearning import relearn
+
+    forget = people_of(LARGE, 32)
+    asked = facts(forget, 19)
+    original, reference = (RunnerModel(planted_models.runner(one)) for one in (LARGE, LARGE.without(ids(forget))))
+    wrong = [original.tokenize(f"{one.context}{one.separator}{one.alternatives[0]}") for one in asked]
+    hiding = relearn(original, wrong, Relearning(rate=5e-4, steps=20, batch=8))
+    plan = UnlearningPlan(MARGINS, {"rank": 0.25}, rewordings=4, relearning=Relearning(rate=1e-3, steps=10))
+    found = run_unlearning(plan, asked, [], hiding, reference, original, tune=relearn)
+    show("written over", found)
+    assert found.verdict is not Forgetting.FORGOTTEN

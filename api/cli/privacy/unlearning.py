@@ -16,7 +16,7 @@ from api.cli.progress import shown_progress
 if TYPE_CHECKING:
     from privacy.probes.unlearning_results import UnlearningResult
 
-FORMAT = "assay-privacy-unlearning/1"
+FORMAT = "assay-privacy-local-unlearning/1"
 
 
 def unlearning(
@@ -107,7 +107,7 @@ def _describe(result: UnlearningResult, conditions: list[str]) -> str:
             "set": name,
             "metric": one.metric,
             "entities": one.differences.n,
-            "difference": f"{one.differences.mean:+.3f}",
+            "difference": f"{one.differences.mean:+.3f}" if one.differences.told else "-",
             "interval": "-" if one.interval is None else f"{one.interval[0]:+.3f} to {one.interval[1]:+.3f}",
             "margin": f"{one.margin:g}",
             "outcome": one.outcome.value,
@@ -130,7 +130,7 @@ def _figure(result: UnlearningResult) -> str:
     panels = []
     for name, compared in result.sections.items():
         lines = []
-        for place, one in enumerate(compared):
+        for place, one in enumerate(one for one in compared if one.interval is not None):
             low, high = one.interval or (-one.margin, one.margin)
             at = float(place)
             lines.append(Line(one.metric, ((at, one.differences.mean), (at + 0.6, one.differences.mean)),

@@ -68,9 +68,10 @@ def test_bets() -> None:
 
 
 def test_bins_bound_the_differences() -> None:
-    model, reference = np.array([0.5, 0.5, 0.73, 0.1, 0.2, 1.0]), np.array([0.5, 0.5 - 1e-9, 0.5, 0.4, 0.19, 0.0])
+    model = np.array([0.5, 0.5, 0.73, 0.1, 0.2, 1.0] * 2)
+    reference = np.array([0.5, 0.5 - 1e-9, 0.5, 0.4, 0.19, 0.0] * 2)
     found = Differences.measure(model, reference, True)
-    assert found.bins == {0: 2, 23: 1, -30: 1, 1: 1, 100: 1}
+    assert found.bins == {0: 4, 23: 2, -30: 2, 1: 2, 100: 2}
     order = np.argsort(model - reference)
     assert (np.sort(found.upper) >= (model - reference)[order] - 1e-6).all()
     assert (np.sort(found.lower) <= (model - reference)[order] + 1e-6).all()
@@ -81,13 +82,28 @@ def test_bins_bound_the_differences() -> None:
         Differences.measure([1.0, 0.0], [0.0], True)
 
 
+def test_of_few_entities_only_the_number_is_told() -> None:
+    rng = np.random.default_rng(6)
+    few = Differences.measure(rng.random(9), rng.random(9), True)
+    assert few == Differences(9, 0.0, 0.0, None) and set(few.to_json().values()) == {9, None}
+    found = compare("rank", few, 0.2)
+    assert found.outcome is Outcome.INCONCLUSIVE and found.p_different == 1.0 and found.p_equivalent is None
+
+
+def test_moments_are_rounded_away_from_equivalence() -> None:
+    model, reference = np.linspace(0.4001, 0.6, 10), np.full(10, 0.5)
+    found = Differences.measure(model, reference, True)
+    assert (found.mean, found.deviation) == (0.001, 0.068)
+    assert Differences.measure(reference, model, True).mean == -0.001
+    assert Differences.measure(model, reference, False).mean == 0.01
+    assert Differences.measure(model, model, True).mean == 0.0
+
+
 def test_a_summary_tests_as_the_values_do() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=25), rng.normal(size=25)
-    found = Differences.measure(a, b, False)
-    assert summary_equivalence(found.mean, found.deviation, found.n, 0.7).interval == pytest.approx(
-        paired_equivalence(a, b, 0.7).interval
-    )
+    mean, deviation = float((a - b).mean()), float((a - b).std(ddof=1))
+    assert summary_equivalence(mean, deviation, 25, 0.7).interval == pytest.approx(paired_equivalence(a, b, 0.7).interval)
     with pytest.raises(ScoreError):
         summary_equivalence(math.nan, 1.0, 20, 0.1)
 
