@@ -33,9 +33,10 @@ from audit.registry import Registry, check_runs_on
 from audit.rendering import render_figure, render_text
 from audit.reports import ENVELOPE_NAME, EVIDENCE_FOLDER, FIGURE_NAME, TEXT_NAME, parse_evidence, parse_statement
 from audit.requests import SERVICE, AuditRequest, Subject, parse_digest, parse_name, parse_request
+from audit.resources import ENDPOINT
 from audit.runners.protocol import CapabilityError
 from audit.running import RUN_AUDIT
-from audit.service_kinds import ServiceKind, as_service_kind
+from audit.service_kinds import Needs, ServiceKind, as_service_kind
 from audit.signing import PublicKey
 from audit.store import audits, registrations, runs, sealed
 from audit.store.access import Principal
@@ -149,7 +150,7 @@ class AuditService:
         check_subject(request, files, lambda name: self.blobs.read(name.removeprefix("models/").removesuffix(".json")))
         audit = audits.create_audit(session, request, files)
         if needs.openings or needs.records:
-            sealed.use_uploads(session, audit, needs.openings, needs.records, _asked_model(session, request), self.limits)
+            sealed.use_uploads(session, audit, needs.openings, needs.records, _asked_model(session, request, needs), self.limits)
         self.jobs.submit(session, RUN_AUDIT, str(audit.job_id), {"audit": audit.id})
         return audit
 
@@ -242,11 +243,16 @@ class AuditService:
             yield EVIDENCE_FOLDER + ref.name, self.blobs.read(ref.sha256)
 
 
-def _asked_model(session: Session, request: AuditRequest) -> sealed.AskedModel:
+def _asked_model(session: Session, request: AuditRequest, needs: Needs) -> sealed.AskedModel:
     if request.subject.name != MODEL_SUBJECT:
         raise RequestError(f"personal values and private records are read in audits of a {MODEL_SUBJECT!r} only")
     model = registrations.use_model(session, request.subject.sha256, request.auditor)
-    return sealed.AskedModel(model.owner, consented_digest(request.subject.sha256, model.attestation or {}))
+    rows = [registrations.use_model(session, digest, request.auditor) for digest in needs.models if digest != model.digest]
+    others = tuple(
+        sealed.OtherModel(row.name, row.owner, row.kind == ENDPOINT, registrations.EVERYBODY in row.auditors) for row in rows
+    )
+    digest = consented_digest(request.subject.sha256, model.attestation or {})
+    return sealed.AskedModel(model.owner, digest, others, needs.own_words)
 
 
 def _demand(caller: Principal, role: str) -> None:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Needs:
     """What a service-run audit uses: models by digest, with the tier each must offer, watermark keys by commitment, and sealed
     uploads: the openings of consents by the consent's digest, private records by their commitment. An audit uses up what it
-    names of the last two. The consents must be for the model that is the subject of the request."""
+    names of the last two. The consents must be for the model that is the subject of the request. `own_words`: models are asked
+    with prompts of the request's own."""
 
     models: Mapping[str, int] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     openings: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+    own_words: bool = False
 
 
 class Resources(Protocol):

@@ -102,10 +102,13 @@ class ModelAudit(ServiceRun):
 
     def needs(self, params: Mapping[str, Any]) -> Needs:
         asked: Asked = self.parse_params(params)
-        return Needs(models=asked.models.needed, openings=asked.openings, records=asked.records)
+        own_words = params.get("templates") is not None
+        return Needs(models=asked.models.needed, openings=asked.openings, records=asked.records, own_words=own_words)
 
     def run(self, request: AuditRequest, resources: Resources, progress: Progress, cancelled: Cancelled) -> Mapping[str, bytes]:
         asked, screen = self.parse_params(request.params), Screen()
+        if request.subject.name != MODEL_SUBJECT or request.subject.sha256 != asked.models.model:
+            raise RequestError("the subject of the request is not the model in its parameters; who may be asked follows from it")
         with screen.reasons():
             run = _open_run(asked, request, resources, screen, progress, cancelled)
             content = self.measure(asked, run)
