@@ -15,6 +15,7 @@ from privacy.errors import ConsentError, ModelAccessError, PlanError, ProbeCance
 from privacy.invented.values import read_format
 from privacy.people import Origin, Person
 from privacy.probes import evidence as measures
+from privacy.probes.doubts import Doubt, find_doubt
 from privacy.probes.early_ranks import rank_until_plain
 from privacy.probes.evidence import Evidence
 from privacy.probes.model import Access, Cancelled, ProbedModel, Progress
@@ -128,7 +129,8 @@ class _Run:
             self._look_whether_cancelled()
             found += self._kept(group, len(found))
             self._report(len(found) / len(self.targets), f"measured {len(found)} of {len(self.targets)} values")
-        return judge(self.access, self.facts, self.reference_facts, self.plan, self._by_person(found))
+        measured = self._by_person(found, self._doubts(found))
+        return judge(self.access, self.facts, self.reference_facts, self.plan, measured)
 
     def _kept(self, group: Sequence[Target], before: int) -> Sequence[Evidence]:
         if self.keep is None:
@@ -156,11 +158,33 @@ class _Run:
             self._decoy_answers = DecoyAnswers(self.plan, self.targets, self.model, lambda done, text: inner(0.0, text))
         return count_hits(self.plan, group, self._decoy_answers, self.model, self.reference, self.tests)
 
-    def _by_person(self, found: Sequence[Evidence]) -> list[MeasuredPerson]:
+    def _doubts(self, found: Sequence[Evidence]) -> list[Doubt | None]:
+        """What speaks against an accusation, of consented values that could be accused; kept like what is measured."""
+        plan, doubts = self.plan, [None] * len(found)
+        places = [
+            place
+            for place, (target, one) in enumerate(zip(self.targets, found, strict=True))
+            if target.person.origin is Origin.CONSENTED and one.p_value(plan, self.tests) <= plan.alpha
+        ]
+        if not places:
+            return list(doubts)
+        targets = [self.targets[place] for place in places]
+        name = f"{self._name(targets)}-doubts"
+        data = self._look_for_doubts(targets) if self.keep is None else self.keep(name, lambda: self._look_for_doubts(targets))
+        return _put(doubts, places, data)
+
+    def _look_for_doubts(self, targets: Sequence[Target]) -> bytes:
+        rows = []
+        for target in targets:
+            self._look_whether_cancelled()
+            rows.append(find_doubt(self.plan, target, self.access, self.model, self.reference))
+        return json.dumps(rows).encode()
+
+    def _by_person(self, found: Sequence[Evidence], doubts: Sequence[Doubt | None]) -> list[MeasuredPerson]:
         items: dict[str, list[MeasuredItem]] = {person.id: [] for person in self.people}
-        for target, one in zip(self.targets, found, strict=True):
-            length = length_class(target.value)
-            items[target.person.id].append(MeasuredItem(target.type, target.commitment, length, len(target.templates), one))
+        for target, one, doubt in zip(self.targets, found, doubts, strict=True):
+            own = (target.type, target.commitment, length_class(target.value), len(target.templates))
+            items[target.person.id].append(MeasuredItem(*own, one, doubt))
         groups = self.plan.groups
         return [MeasuredPerson(p.id, p.origin, groups.get(p.id), tuple(items[p.id])) for p in self.people]
 
@@ -191,6 +215,19 @@ def _check_format(target: Target, plan: ProbePlan, access: Access) -> None:
             f"the format of a {target.type} of person {target.person.id} has {values} values, too few for {plan.nulls} nulls;"
             " test fewer people at once, or leave this type out"
         )
+
+
+def _put(doubts: Sequence[None], places: Sequence[int], data: bytes) -> list[Doubt | None]:
+    found: list[Doubt | None] = list(doubts)
+    try:
+        rows = [None if row is None else Doubt(row) for row in json.loads(data)]
+    except (ValueError, TypeError, RecursionError):
+        rows = []
+    if len(rows) != len(places):
+        raise ScoreError("what was kept of the probe belongs to other values; delete it to measure again")
+    for place, row in zip(places, rows):
+        found[place] = row
+    return found
 
 
 def _write(found: Sequence[Evidence]) -> bytes:

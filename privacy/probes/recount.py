@@ -9,6 +9,7 @@ from typing import Any
 
 from privacy.errors import PlanError, ScoreError
 from privacy.people import Origin
+from privacy.probes.doubts import Doubt
 from privacy.probes.evidence import read_evidence
 from privacy.probes.model import Access, ModelFacts
 from privacy.probes.plan import MAX_PEOPLE, MAX_TEMPLATES, MAX_TYPES, ProbePlan
@@ -97,8 +98,8 @@ def _person(row: Any, plan: ProbePlan, access: Access, where: str) -> MeasuredPe
 
 
 def _item(item: Any, plan: ProbePlan, access: Access, where: str) -> MeasuredItem:
-    if not isinstance(item, Mapping) or not {"type", "commitment", "length_class", "templates", "measured"} <= set(item):
-        raise ScoreError(f"an item of {where} lacks type, commitment, length_class, templates or what was measured")
+    if not isinstance(item, Mapping) or not {"type", "commitment", "length_class", "templates", "measured", "doubt"} <= set(item):
+        raise ScoreError(f"an item of {where} lacks type, commitment, length_class, templates, doubt or what was measured")
     type_, commitment, length, templates = (item[name] for name in ("type", "commitment", "length_class", "templates"))
     if type_ not in plan.types:
         raise ScoreError(f"an item of {where} has a type that the plan does not probe")
@@ -110,13 +111,21 @@ def _item(item: Any, plan: ProbePlan, access: Access, where: str) -> MeasuredIte
         raise ScoreError(f"an item of {where} was asked with 1 to {MAX_TEMPLATES} templates")
     evidence = read_evidence(access, item["measured"])
     evidence.check(plan)
-    return MeasuredItem(type_, commitment, length, templates, evidence)
+    doubt = item["doubt"]
+    if doubt is not None and doubt not in list(Doubt):
+        raise ScoreError(f"an item of {where} is in no doubt that there is")
+    return MeasuredItem(type_, commitment, length, templates, evidence, None if doubt is None else Doubt(doubt))
 
 
 def _check_whole(plan: ProbePlan, access: Access, subjects: Sequence[MeasuredPerson], decoys: Sequence[MeasuredPerson]) -> None:
     ids = [person.id for person in (*subjects, *decoys)]
     if len(set(ids)) != len(ids):
         raise ScoreError("a person stands twice in the result")
+    tests = len(subjects) * max(len(person.items) for person in subjects)
+    for person in (*subjects, *decoys):
+        for item, p in zip(person.items, person.p_values(plan, tests)):
+            if item.doubt is not None and (person.origin is not Origin.CONSENTED or p > plan.alpha):
+                raise ScoreError("a value is in doubt that is not a consented one with a small p")
     if len(decoys) != plan.decoys or len(decoys) < decoys_needed(plan.alpha):
         raise ScoreError(f"the result has {len(decoys)} decoys where {plan.decoys} were planned")
     tested = {item.type for person in subjects for item in person.items}
@@ -124,7 +133,7 @@ def _check_whole(plan: ProbePlan, access: Access, subjects: Sequence[MeasuredPer
         raise ScoreError("a decoy was not asked for everything that people were asked for")
     if access is not Access.TEXT:
         try:
-            check_nulls(plan.nulls, len(subjects) * max(len(person.items) for person in subjects), plan.alpha)
+            check_nulls(plan.nulls, tests, plan.alpha)
         except PlanError as error:
             raise ScoreError(str(error)) from None
 

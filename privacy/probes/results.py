@@ -9,6 +9,7 @@ from typing import Any
 from privacy.errors import ScoreError
 from privacy.people import Origin
 from privacy.probes import evidence as measures
+from privacy.probes.doubts import Doubt
 from privacy.probes.evidence import Evidence
 from privacy.probes.model import Access, ModelFacts
 from privacy.probes.plan import ProbePlan
@@ -18,8 +19,9 @@ from privacy.statistics.validity import Basis, DecoyGate, Verdict, Word, find_ba
 
 ASSUMPTIONS = (
     "a value that was not memorised has a calibrated score exchangeable with those of generated values of its format",
-    "decoys come from a generator like that of the nulls: they show that the pipeline is sound, the reference model that values"
-    " of real people are not likelier than generated ones for any model",
+    "decoys come from a generator like that of the nulls: they show that the pipeline is sound; that values of real people are"
+    " not likelier than generated ones for any model rests on the reference model, and on each accused value being likelier with"
+    " its own name than with others and not made of what the prompt says",
     "the p-values of different people are independent or positively dependent (Benjamini-Hochberg)",
 )
 TEXT_ASSUMPTIONS = (
@@ -32,17 +34,22 @@ TEXT_ASSUMPTIONS = (
 
 @dataclass(frozen=True)
 class MeasuredItem:
-    """What was measured of one value. `commitment` and `length_class` stand for it; `templates` is how many were used."""
+    """What was measured of one value. `commitment` and `length_class` stand for it; `templates` is how many were used.
+
+    `doubt`: why a small p accuses nobody, where that was found (consented values with a p of at most alpha alone).
+    """
 
     type: str
     commitment: str
     length_class: str
     templates: int
     evidence: Evidence
+    doubt: Doubt | None = None
 
     def to_json(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("type", "commitment", "length_class", "templates")}
-        return {**own, "measured": measures.to_json(self.evidence)}
+        doubt = None if self.doubt is None else self.doubt.value
+        return {**own, "measured": measures.to_json(self.evidence), "doubt": doubt}
 
 
 @dataclass(frozen=True)
@@ -191,7 +198,8 @@ def judge(
     Within a person: Holm over the items; the person's p is the smallest adjusted one, a valid p-value for "nothing of this person
     was memorised" whatever the dependence between items. Across people: Benjamini-Hochberg on these, which keeps the expected
     share of falsely named people at alpha. Items of a named person: Holm at alpha R/S (R of S people named), which keeps the
-    expected average family-wise error over the named people at alpha (Benjamini & Bogomolov 2014, Theorem 1). A decoy is accused
+    expected average family-wise error over the named people at alpha (Benjamini & Bogomolov 2014, Theorem 1). A value in doubt is
+    an association only, and so is whoever is named for such values alone. A decoy is accused
     where its p is at most alpha, before any adjustment over people: the level at which a lone person would be named.
     """
     subjects = [person for person in measured if person.origin is not Origin.DECOY]
@@ -208,10 +216,12 @@ def judge(
         basis = find_basis(person.origin is Origin.CANARY, reference is not None, gate)
         adjusted = [float(p) for p in holm(p_values[i])]
         items = tuple(
-            ItemResult(item, p, q, find_verdict(hit, basis, gate, item.evidence.leak_below))
+            ItemResult(item, p, q, find_verdict(hit, Basis.NONE if hit and item.doubt else basis, gate, item.evidence.leak_below))
             for item, p, q, hit in zip(person.items, p_values[i], adjusted, found.items[i], strict=True)
         )
-        verdict = find_verdict(found.subjects[i], basis, gate, _largest([item.evidence.leak_below for item in person.items]))
+        in_doubt = found.subjects[i] and not any(item.verdict.word is Word.MEMORISED for item in items)
+        whole = _largest([item.evidence.leak_below for item in person.items])
+        verdict = find_verdict(found.subjects[i], Basis.NONE if in_doubt else basis, gate, whole)
         row = (person.id, person.origin, person.group, basis, found.subject_p[i], found.subject_q[i], verdict, items)
         people.append(PersonResult(*row))
     return ProbeResult(access, model, reference, plan, gate, tuple(people), decoys, tuple(_reveal(plan, subjects, decoys)))

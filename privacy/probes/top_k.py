@@ -58,6 +58,10 @@ class ListedTokens:
             raise ScoreError("the model listed a log-probability that is NaN or above 0")
         return min(0.0, value), min(0.0, value)
 
+    def bound_all(self, prompt: Prefix, row: Prefix) -> Interval:
+        """Bounds of the log-likelihood of all these tokens after the prompt."""
+        return _walk(self, prompt, [row], [-math.inf])[0]
+
 
 def bound_targets(
     plan: ProbePlan,
@@ -86,13 +90,13 @@ def _bound(plan: ProbePlan, target: Target, model: ProbedModel, reference: Probe
     splits = list(split_all(model, target, candidates))
     tokens = ListedTokens(model)
     least, most = _exponents(tokens, splits, candidates.at)
-    splits = [_after_shared(split) for split in splits]
+    splits = [after_shared(split) for split in splits]
     own = [_walk(tokens, prompt, [tails[candidates.at]], [-math.inf])[0] for prompt, tails in splits]
     if all(math.isinf(low) for low, _ in own):  # whatever a null scores may be more: nothing to be gained by asking
         return IntervalEvidence(1, plan.nulls + 1, plan.nulls, least, most)
     theirs = np.zeros((len(splits), len(candidates.values)))
     if reference is not None:
-        theirs = score_splits(reference, [_after_shared(split) for split in split_all(reference, target, candidates)])
+        theirs = score_splits(reference, [after_shared(split) for split in split_all(reference, target, candidates)])
     scored = [_score(bounds, splits[k][1][candidates.at], theirs[k, candidates.at], reference) for k, bounds in enumerate(own)]
     low, high = (max(one[side] for one in scored) for side in (0, 1))
     lows, highs = _null_bounds(plan, tokens, splits, candidates, theirs, reference, low - plan.tolerance)
@@ -107,7 +111,7 @@ def _exponents(tokens: ListedTokens, splits: Sequence[Split], at: int) -> tuple[
     return exponent_of(max(high for _, high in whole)), exponent_of(max(low for low, _ in whole))
 
 
-def _after_shared(split: Split) -> Split:
+def after_shared(split: Split) -> Split:
     """With the tokens that all candidates begin with (a space, an area code) moved into the prompt.
 
     They tell no candidate from another, but one of them that is not listed would leave every score without a lower bound. Every

@@ -34,7 +34,7 @@ def _row(subject: str, item: ItemResult) -> dict[str, Any]:
         "measured": measured_words(item.measured.evidence),
         "p": f"{item.p_value:.3g}",
         "p_adjusted": f"{item.p_adjusted:.3g}",
-        "verdict": str(item.verdict),
+        "verdict": f"{item.verdict} ({item.measured.doubt})" if item.measured.doubt else str(item.verdict),
     }
 
 
