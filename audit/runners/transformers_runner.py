@@ -129,9 +129,9 @@ class TransformersRunner:
 
     def _check_ids(self, token_ids: Sequence[int]) -> list[int]:
         ids = [int(token) for token in token_ids]
-        for token in ids:
-            if not 0 <= token < self.vocab_size:
-                raise RunnerError(f"token {token} lies outside the model's vocabulary of {self.vocab_size}")
+        for place, token in enumerate(ids):
+            if not 0 <= token < self.vocab_size:  # the token itself may be part of a personal value
+                raise RunnerError(f"a token (place {place}) lies outside the model's vocabulary of {self.vocab_size}")
         return ids
 
     def _ids(self, prompt: Prompt) -> list[int]:
