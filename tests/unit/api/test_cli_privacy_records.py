@@ -14,6 +14,7 @@ from privacy.probes.model import Access
 from privacy.redaction import find_residue
 from tests.unit.api.privacy_commands import MODEL, REFERENCE, Models, models, refused, run
 from tests.unit.privacy.fake_model import FakeModel
+from tests.unit.privacy.probes.test_white_box import Remembering, crowd
 
 __all__ = ["models"]
 Capture = pytest.CaptureFixture[str]
@@ -227,3 +228,25 @@ def test_failures_in_the_middle(error: BaseException, corpus: Path, models: Mode
     found = run(capsys, "membership", *words, secrets=hidden)
     refused(found, 130 if isinstance(error, KeyboardInterrupt) else 1)
     assert residue(out, hidden) == []
+
+
+@pytest.mark.parametrize(("known", "code", "word"), [(True, 3, "memorised"), (False, 0, "no gain shown")])
+def test_soft_prompts_on_a_stand_in(
+    known: bool, code: int, word: str, models: Models, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything random follows from the token of the run, which is fixed here."""
+    people = crowd(34, "p", 5)
+    stand_in = Remembering(people if known else [], recall=0.0, plain=12.0)
+    monkeypatch.setattr("api.cli.privacy.named_model.white_box_of", lambda model: stand_in)
+    monkeypatch.setattr("api.cli.privacy.run_folder.secrets.token_hex", lambda size: "5" * (2 * size))
+    path = write(tmp_path / "people.jsonl", [{"id": person.id, "values": dict(person.values)} for person in people])
+    (tmp_path / "templates.tsv").write_text("ask\ttwin\tphone\tThe phone number of {name} is\n")
+    hidden = [value for person in people for value in person.values.values()]
+    words = ("--types", "phone", "--trained", "20", "--canaries", "--steps", "20", "--soft-tokens", "2")
+    out = tmp_path / "run"
+    files = ("--people", str(path), "--templates", str(tmp_path / "templates.tsv"), "-o", str(out))
+    found = run(capsys, "whitebox", *files, *words, "--model", MODEL, secrets=hidden)
+    assert found.code == code and word in found.out and "on 14 people" in found.out
+    assert residue(out, hidden) == [] and not (out / "tuning").exists() and "<svg" in (out / "figure.svg").read_text()
+    again = run(capsys, "whitebox", *files, *words, "--model", MODEL, "--json", secrets=hidden)
+    assert again.json == json.loads((out / "result.json").read_text())
