@@ -13,6 +13,7 @@ from privacy.unlearning.rewordings import MAX_REWORDINGS
 
 MAX_STEPS = 10_000
 MAX_NEW_TOKENS = 512
+MAX_MARGIN = 1000
 MARGINS: Mapping[str, float] = {
     metrics.PROBABILITY: 0.1,
     metrics.TRUTH_RATIO: 0.2,
@@ -67,7 +68,7 @@ class UnlearningPlan:
         for name, margin in (*self.margins.items(), *self.retained.items()):
             if name not in metrics.METRICS:
                 raise PlanError(f"there is no metric {name[:20]!r}; there are {', '.join(metrics.METRICS)}")
-            if not 0 < margin < (1 if name in metrics.BOUNDED else float("inf")):
+            if not 0 < margin < (1 if name in metrics.BOUNDED else MAX_MARGIN):
                 raise PlanError(f"the margin of {name} is positive, and below 1 where the metric lies between 0 and 1")
         if not self.margins or not self.retained:
             raise PlanError("an unlearning audit needs the margin of at least one metric, on either set")
@@ -114,6 +115,6 @@ class UnlearningPlan:
 def _read_margins(content: Any) -> dict[str, float]:
     if not isinstance(content, dict) or len(content) > len(metrics.METRICS):
         raise PlanError("margins are numbers by metric")
-    if not all(type(margin) in (int, float) for margin in content.values()):
-        raise PlanError("a margin is a number")
+    if not all(type(margin) in (int, float) and margin < MAX_MARGIN for margin in content.values()):
+        raise PlanError(f"a margin is a number below {MAX_MARGIN}")
     return {str(name): float(margin) for name, margin in content.items()}

@@ -32,6 +32,7 @@ from privacy.unlearning.metrics import BOUNDED
 
 _MEMBERS = {"plan", "models", "sections", "verdict", "utility", "reasons"}
 _PLACE = re.compile(r"0|-?[1-9][0-9]{0,2}")
+MAX_DIFFERENCE = 10_000
 _ROUNDING = 1e-5 + 10.0**-DIGITS
 
 
@@ -92,8 +93,8 @@ def _read_differences(name: str, row: Mapping[str, Any]) -> Differences:
 
 
 def _read_number(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ScoreError(f"{name}: mean and deviation of the differences are numbers")
+    if type(value) not in (int, float) or not abs(value) <= MAX_DIFFERENCE:
+        raise ScoreError(f"{name}: mean and deviation of the differences are numbers up to {MAX_DIFFERENCE}")
     return float(value)
 
 

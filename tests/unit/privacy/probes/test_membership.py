@@ -256,7 +256,8 @@ TAMPERED: list[tuple[Any, ...]] = [
     ("candidates", 0, "p_value", 0.9), ("records", 0, "ranks", "loss", 10**6), ("records", 0, "ranks", "loss", 1.0),
     ("records", 0, "role", "population"), ("records", 0, "commitment", ""), ("plan", "alpha", 0.01), ("plan", "fpr", []),
     ("controls", 0, "p_value", 0.0), ("controls", 0, "name", "other"), ("controls", 2, "p_value", 0.9), ("records", []),
-    ("models", []), ("scores", None),
+    ("models", []), ("scores", None), ("dataset", "p_value", 10**400), ("controls", 0, "auc", 10**400),
+    ("plan", "alpha", 10**400), ("plan", "seed", 10**400),
 ]  # fmt: skip
 
 

@@ -204,6 +204,8 @@ TAMPERED: list[tuple[Any, ...]] = [
     ("sections", "forget", 0, "p_equivalent", 0.5), ("sections", "forget", 0, "margin", 0.5), ("sections", "control", []),
     ("sections", "forget-relearned", []), ("sections", "forget", 0, "metric", "rank"), ("models", {}), ("plan", "alpha", 0.1),
     ("plan", "margins", "rank", 0.9), ("sections", None), ("sections", "forget", 0, "mean", float("nan")),
+    ("sections", "forget", 0, "mean", 10**400), ("sections", "forget", 0, "p_different", 10**400),
+    ("plan", "margins", "rank", 10**400), ("sections", "forget", 0, "n", 10**400), ("sections", "forget", 0, "n", 9),
 ]  # fmt: skip
 
 
