@@ -198,7 +198,7 @@ def recount_membership(content: Mapping[str, Any], plan: MembershipPlan) -> Prom
         run = OneRun(epsilon, level, plan.delta, m, guesses, correct, cut_offs)
         found = PromptMembership(plan, run, plan.searched(m), int(content["runs"]), int(content["reference_runs"]))
         same = is_same(found.to_json(), dict(content))
-    except (KeyError, TypeError, ValueError, PlanError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, PlanError):
         raise ScoreError("this is no result of a membership audit of prompts") from None
     if not same:
         raise ScoreError("the numbers of this result do not follow from its guesses")

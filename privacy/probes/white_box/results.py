@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,6 +22,9 @@ from privacy.probes.white_box.subjects import LEAST_EVALUATED, LEAST_TRAINED
 from privacy.probes.white_box.tuning import Tuning
 
 BLACK_BOX, CONTROL = "black box", "control prompt"
+MAX_TEXT = 400
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+_TOLD = {"kind", "digest", "soft_tokens", "width", "model", "moved", "subjects", "best_step", "curve"}
 
 
 class GainWord(StrEnum):
@@ -73,10 +78,10 @@ class WhiteBoxResult:
 
     @property
     def word(self) -> GainWord:
-        """In order, each gain at alpha: over the black box, and only then over the control prompt. Decoys: each at alpha / 2."""
+        """In order, each gain at alpha: over the black box, and only then over the control prompt. Decoys: at alpha / 10."""
         alpha = self.plan.probe.alpha
         passes = all(probe.gate.passes for probe in (self.black_box, self.control, self.prompted))
-        if not passes or any(gain.p_value <= alpha / 2 for gain in self.decoy_gains):
+        if not passes or any(gain.p_value <= alpha / 10 for gain in self.decoy_gains):
             return GainWord.NO_STATEMENT
         over_none, over_control = self.gains
         if not over_none.significant:
@@ -153,7 +158,7 @@ def recount(content: Mapping[str, Any], plan: WhiteBoxPlan) -> WhiteBoxResult:
         found = compare(plan, prompts, *probes)
     except PlanError as error:
         raise ScoreError(str(error)) from None
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise ScoreError("this is no result of a white-box probe") from None
     if not is_same(json.loads(json.dumps(found.to_json())), dict(content)):
         raise ScoreError("the gains or the word of this result do not follow from its ranks")
@@ -162,16 +167,20 @@ def recount(content: Mapping[str, Any], plan: WhiteBoxPlan) -> WhiteBoxResult:
 
 def _check_prompt(prompt: Mapping[str, Any], plan: WhiteBoxPlan) -> Mapping[str, Any]:
     """Raises ScoreError for a description that no tuning under this plan gives."""
-    curve, steps = prompt["curve"], plan.tuning.steps
+    curve, steps, moved = prompt["curve"], plan.tuning.steps, prompt["moved"]
+    losses = [*curve["training"], *curve["validation"]]
     fits = (
-        len(bytes.fromhex(prompt["digest"])) == 32
-        and prompt["soft_tokens"] == plan.tuning.soft_tokens
-        and int(prompt["subjects"]) >= LEAST_TRAINED
-        and 0 <= int(prompt["best_step"]) <= steps
+        set(prompt) == _TOLD and set(curve) == {"steps", "training", "validation"}
+        and _HEX64.fullmatch(prompt["digest"]) is not None
+        and prompt["soft_tokens"] == plan.tuning.soft_tokens and type(prompt["width"]) is int
+        and type(prompt["subjects"]) is int and prompt["subjects"] >= LEAST_TRAINED
+        and isinstance(prompt["model"], str) and len(prompt["model"]) <= MAX_TEXT
+        and (moved is None or (isinstance(moved, str) and len(moved) <= MAX_TEXT))
         and len(curve["steps"]) == len(curve["training"]) == len(curve["validation"]) <= steps + 2
-        and all(0 <= step <= steps for step in curve["steps"])
-        and int(prompt["best_step"]) in curve["steps"]
-    )
+        and all(type(step) is int and 0 <= step <= steps for step in curve["steps"])
+        and all(type(loss) in (int, float) and math.isfinite(loss) for loss in losses)
+        and prompt["best_step"] in curve["steps"]
+    )  # fmt: skip
     if not fits:
         raise ScoreError("a soft prompt of this result was not tuned under this plan")
     return prompt

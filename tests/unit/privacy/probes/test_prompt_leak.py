@@ -119,6 +119,11 @@ def test_the_published_result_holds_no_text_and_follows_from_its_ranks() -> None
     for change in ({"found": 0}, {"basis": "calibrated"}, {"nulls": 400}, {"where": "elsewhere"}, {"demonstrations": []}):
         with pytest.raises(ScoreError):
             recount({**json.loads(written), **change}, PLAN)
+    for change in ({"run": 3}, {"run": -1}, {"commitment": "a text"}, {"id": "x" * 999}, {"rank": 1e999}, {"rank": 900}):
+        forged = json.loads(written)
+        forged["demonstrations"][0].update(change)
+        with pytest.raises(ScoreError):
+            recount(forged, PLAN)
     forged = json.loads(written)
     forged["demonstrations"][9]["rank"] = 1
     with pytest.raises(ScoreError):
@@ -177,6 +182,7 @@ def test_membership_bounds_epsilon(leak: float, refuted: bool) -> None:
         {"cut_offs": [7, 0], "guesses": 7},
         {"verdict": "private"},
         {"canaries": 0},
+        {"canaries": 1e999},
     ):
         with pytest.raises(ScoreError):
             recount_membership({**result.to_json(), **change}, result.plan)
