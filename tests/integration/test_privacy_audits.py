@@ -43,14 +43,15 @@ def is_ids(prompt: Any) -> bool:
 
 
 class Remembers(Fault):
-    """What stands for a model that memorised the phone: wherever a scored prompt ends in it, its tokens are all but certain."""
+    """What stands for a model that memorised the phone: after a prompt with the name, its tokens are all but certain."""
 
     def __init__(self, detokenize: Any, length: int) -> None:
         self.detokenize, self.length = detokenize, length
 
     def answered(self, path: str, body: Json, answer: Json) -> None:
         prompt = body.get("prompt")
-        if not is_ids(prompt) or not self.detokenize(prompt).endswith(PHONE):
+        text = self.detokenize(prompt) if is_ids(prompt) else ""
+        if dict(VALUES)["name"] not in text or not text.endswith(PHONE):
             return
         for choice in answer.get("choices", ()):
             values = (choice.get("logprobs") or {}).get("token_logprobs")
@@ -115,7 +116,8 @@ def register(client: ServiceClient, spec: str) -> Json:
 
 def reference(service: ServiceProcesses) -> str:
     admin = service.client("admin", "root")
-    model = admin.wait_for_model(admin.register_model("reference", "tiny", auditors=["*"])["id"])
+    known = [row for row in admin.list_models() if row["name"] == "reference"]
+    model = known[0] if known else admin.wait_for_model(admin.register_model("reference", "tiny", auditors=["*"])["id"])
     assert model["state"] == "ready", model["detail"]
     return str(model["digest"])
 
@@ -193,6 +195,51 @@ def test_from_signature_to_offline_verification(
         said += [json.dumps(events).encode(), out.encode(), *report.values(), Path(request).read_bytes()]
         assert residue(Path(folder)) == []
     assert residue(service.data) == [] and not any(find_residue(data, SECRETS) for data in said)
+
+
+TEXTS = {
+    "member": [
+        f"Wystan wrote letter {n} of {n * n} to the harbour office about boat {n * 7} and its berth." for n in range(1, 7)
+    ],
+    "non-member": [
+        f"Ursel wrote note {n} of {n * 3} to the town library about book {n * 5} and its shelf." for n in range(1, 31)
+    ],
+}
+
+
+@pytest.mark.slow
+def test_private_records_are_read_by_a_model_of_their_owner(
+    tiny: Any, private_service: ServiceProcesses, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, file, texts = private_service, tmp_path / "records.json", [text for group in TEXTS.values() for text in group]
+    root, dora = service.client("admin", "root"), service.client("auditor", "dora")
+    digest = reference(service)
+    file.write_text(json.dumps(TEXTS))
+    params = {"model": digest, "prefix_tokens": 8, "suffix_tokens": 4, "alpha": 0.1, "assignment": "coins", "strength": False}
+
+    def hand_over(role: str, owner: str) -> str:
+        monkeypatch.setenv("ASSAY_URL", service.url)
+        monkeypatch.setenv("ASSAY_API_KEY", service.new_key(role, owner))
+        code, out = run(["privacy", "uploads", "add-records", str(file), "--auditor", "dora", "--json"], capsys)
+        assert code == 0 and json.loads(out)["groups"] == {"member": 6, "non-member": 30}
+        return str(json.loads(out)["digest"])
+
+    for role, owner, verdict in (("provider", "wystan", None), ("admin", "root", "holds")):
+        asked = {**params, "records": hand_over(role, owner)}
+        request = new_request("dora", SERVICE, Subject("model", digest), "privacy.extraction", asked)
+        if verdict is None:
+            with pytest.raises(ServiceError) as refused:
+                dora.create_audit(request)
+            assert refused.value.slug == "forbidden"
+            continue
+        audit = dora.create_audit(request)
+        last = list(dora.watch_audit(audit["id"]))[-1]
+        assert (last["type"], last["data"].get("verdict")) == ("done", verdict), last
+        report = dict(unpack_report(dora.read_report_archive(audit["id"])))
+        found = verify_report(report, build_test_registry(), [PublicKey.from_text(dora.show_service()["public_key"])])
+        assert [check.ok for check in found.checks] == [True] * 6, found.checks
+        assert residue(service.data, texts) == [] and not any(find_residue(data, texts) for data in report.values())
+    assert asked["records"] not in [row["digest"] for row in root.list_private_uploads()]
 
 
 def raw(service: ServiceProcesses, key: str, path: str, body: bytes) -> httpx.Response:
@@ -283,7 +330,7 @@ def test_a_killed_worker_leaves_nothing_clear_and_another_goes_on(tiny: Any, pri
         model = register(dora, spec)["digest"]
         signed = sign(model, VALUES)
         dora.add_openings(signed.request, signed.openings)
-        audit = ask(dora, model, signed, nulls=19)
+        audit = ask(dora, model, signed)
         wait_until(lambda: any((service.data / "work").glob(f"{audit['id']}/*")), "the run has begun")
         service.kill("one")
         assert residue(service.data) == [] and is_sealed(service, signed.digest)
