@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from api.cli.exits import CommandError, Exit
 from api.cli.privacy.private_files import read_bounded
-from api.cli.privacy.subject_values import check_values
+from api.cli.privacy.subject_values import DEFAULT_REGION, check_values
 from api.cli.privacy.used_consents import UsedConsents
 from privacy.errors import ConsentError
 
@@ -81,8 +81,11 @@ class Guarded:
         raise ConsentError(f"a value of type {type_[:40]} is not covered by the consents, or was scored already")
 
 
-def read_consented(requests: Sequence[Path], openings: Sequence[Path]) -> Consented:
-    """Requests with their openings, in the same order. Raises CommandError, ConsentError, ValueFormatError; quotes no value."""
+def read_consented(requests: Sequence[Path], openings: Sequence[Path], region: str = DEFAULT_REGION) -> Consented:
+    """Requests with their openings, in the same order; `region` is that of phones without a country code.
+
+    Raises CommandError, ConsentError, ValueFormatError; quotes no value.
+    """
     from privacy.consent import read_openings, read_request
 
     if not requests or len(requests) != len(openings):
@@ -94,5 +97,5 @@ def read_consented(requests: Sequence[Path], openings: Sequence[Path]) -> Consen
         raise ConsentError("a consent request was given twice")
     for consent, one in zip(consents, opened):
         Guarded(Consented((consent,), (one,)), consent.model_digest, "", UsedConsents())
-        check_values(one.values)
+        check_values(one.values, region)
     return Consented(consents, opened)

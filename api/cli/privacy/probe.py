@@ -71,6 +71,7 @@ def probe(
     ] = None,
     templates: Annotated[Path | None, typer.Option("--templates", help="Prompts of your own; see docs/privacy.md.")] = None,
     tier: Annotated[str | None, typer.Option("--tier", help=f"{', '.join(TIERS)}; default: the best the model offers.")] = None,
+    region: Annotated[str, typer.Option("--region", help="Country of phone numbers without a country code.")] = "US",
     samples: Annotated[int, typer.Option("--samples", min=1, max=1_000_000, help="Text tier: answers an item.")] = 300,
     device: Device = "auto",
     endpoint_key_file: EndpointKey = None,
@@ -89,9 +90,9 @@ def probe(
         from api.cli.privacy.consented import read_consented
         from api.cli.privacy.result_table import describe
 
-        consented = read_consented(request, openings)
+        consented = read_consented(request, openings, region)
         people = consented.people()
-        plan = _plan(consented, people, nulls, alpha, decoys, decoy_rate, templates, tier, samples)
+        plan = _plan(consented, people, nulls, alpha, decoys, decoy_rate, templates, tier, region, samples)
         with shown_progress() as progress:
             asked = _Asked(consented, model, reference, plan, device, endpoint_key_file)
             content, result = _run(asked, people, out, progress)
@@ -106,7 +107,7 @@ def probe(
 
 def _plan(
     consented: Consented, people: Sequence[Person], nulls: int | None, alpha: float, decoys: int | None, rate: float | None,
-    templates: Path | None, tier: str | None, samples: int,
+    templates: Path | None, tier: str | None, region: str, samples: int,
 ) -> ProbePlan:  # fmt: skip
     from privacy.probes.model import Access
     from privacy.probes.plan import ProbePlan
@@ -119,6 +120,7 @@ def _plan(
         decoy_rate=rate,
         templates=None if templates is None else read_template_file(templates),
         access=None if tier is None else Access(tier),
+        region=region,
         samples=samples,
     )
     if nulls is None:

@@ -68,7 +68,7 @@ def new(
         named = (("name", name), ("phone", phone), ("email", email), ("address", address))
         values, visible = gather(named, value or [], source)
         check_values(values, region)
-        made = write_subject(out, values)
+        made = write_subject(out, values, region)
         for warning, holds in ((_VISIBLE, visible), (_REGIONAL, phones_without_country(values))):
             if holds:
                 say(warning)

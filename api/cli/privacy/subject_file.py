@@ -45,8 +45,11 @@ class SubjectFile:
         return tuple((type_, value) for type_, value in self.values if type_ in types or type_ == NAME)
 
 
-def write_subject(path: Path, values: Values) -> SubjectFile:
-    """A new subject with fresh keys, kept at `path`. Raises ConsentError when the path is taken."""
+def write_subject(path: Path, values: Values, region: str) -> SubjectFile:
+    """A new subject with fresh keys, kept at `path`; `region` is that of phones without a country code.
+
+    Raises ConsentError when the path is taken.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from privacy.redaction import Redactor
@@ -56,6 +59,7 @@ def write_subject(path: Path, values: Values) -> SubjectFile:
         "format": FORMAT,
         "key": made.signer.private_bytes_raw().hex(),
         "redaction_key": made.redactor.key.hex(),
+        "region": region,
         "values": [{"type": type_, "value": value} for type_, value in values],
     }
     write_new(path, json.dumps(content, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n", private=True)
@@ -71,12 +75,14 @@ def read_subject(path: Path) -> SubjectFile:
 
     what = f"the subject's file {path}"
     content = parse_json(read_bounded(path, "the subject's file", private=True), what)
-    members = {"format", "key", "redaction_key", "values"}
+    members = {"format", "key", "redaction_key", "region", "values"}
     if not isinstance(content, dict) or set(content) != members or content["format"] != FORMAT:
         raise ConsentError(f"{what} is no {FORMAT}; make one with `assay privacy subject new`")
     keys = content["key"], content["redaction_key"]
     if not all(isinstance(key, str) and _HEX64.fullmatch(key) for key in keys):
         raise ConsentError(f"{what} has a key that is no 64 hexadecimal digits")
     values = parse_pairs(content["values"], what)
-    check_values(values)
+    if not isinstance(content["region"], str):
+        raise ConsentError(f"{what} has a region that is no text")
+    check_values(values, content["region"])
     return SubjectFile(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(keys[0])), Redactor(bytes.fromhex(keys[1])), values)

@@ -304,7 +304,7 @@ def test_defaults_are_enough(models: Models, tmp_path: Path) -> None:
     consented = read_consented([one.request for one in signed], [one.openings for one in signed])
     people = consented.people()
     for alpha in (0.4, 0.2, 0.05, 0.01):
-        plan = _plan(consented, people, None, alpha, None, None, None, None, 300)
+        plan = _plan(consented, people, None, alpha, None, None, None, None, "US", 300)
         decoys = draw_people(random.Random(1), plan.decoys, plan.types, [])
         replace(plan).check([*people, *decoys])
         assert plan.nulls >= 14 / alpha - 1

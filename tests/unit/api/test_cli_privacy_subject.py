@@ -70,6 +70,18 @@ def test_a_phone_of_a_region_is_taken_with_a_remark(tmp_path: Path, capsys: Capt
     assert "no country code" in run(capsys, *words).err
 
 
+def test_the_region_of_a_phone_goes_along(tmp_path: Path, capsys: Capture) -> None:
+    out, hidden = tmp_path / "s.json", [NAME, "202-555-0143"]
+    words = ("subject", "new", "--name", NAME, "--phone", "202-555-0143", "-o", str(out))
+    refused(run(capsys, *words, "--region", "ZZ", secrets=hidden), 1, "phone", "ZZ")
+    assert run(capsys, *words, "--region", "CA", secrets=hidden).code == 0
+    names = ("--model", MODEL, "--purpose", "x", "-o", str(tmp_path / "r"), "--openings", str(tmp_path / "o"))
+    out.write_text(out.read_text().replace('"CA"', '"ZZ"'))
+    refused(run(capsys, "subject", "sign", "--subject", str(out), *names, secrets=hidden), 1, "phone", "ZZ")
+    out.write_text(out.read_text().replace('"ZZ"', '"CA"'))
+    assert run(capsys, "subject", "sign", "--subject", str(out), *names, secrets=hidden).code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
