@@ -144,9 +144,9 @@ class SoftPrompt:
                 Kind(record["kind"]), array.astype(np.float32), str(record["model"]), int(record["subjects"]), curve,
                 int(record["best_step"]), marks, None if record["moved"] is None else str(record["moved"]),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise PlanError(f"{path} holds no soft prompt") from None
-        if found.array.ndim != 2 or found.array.size == 0 or not np.isfinite(found.array).all():
+        if len(raw) % 32 or found.array.ndim != 2 or found.array.size == 0 or not np.isfinite(found.array).all():
             raise PlanError(f"{path} holds no soft prompt")
         return found
 
@@ -172,12 +172,15 @@ class FolderKeeper:
             raise PlanError(f"{self.path} belongs to another tuning; name an empty folder")
         try:
             best_loss = float("inf") if record["best_loss"] is None else float(record["best_loss"])
+            kept = [arrays[name] for name in _ARRAYS]
+            if any(a.ndim != 2 or a.shape != kept[0].shape or a.dtype != np.float32 or not np.isfinite(a).all() for a in kept):
+                raise ValueError
             return TuningState(
                 arrays["soft"], arrays["first"], arrays["second"], arrays["best"],
                 step=int(record["step"]), best_step=int(record["best_step"]), best_loss=best_loss, stale=int(record["stale"]),
                 running=tuple(map(float, record["running"])), curve=curve_from(record["curve"]),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise PlanError(f"{self.path} is damaged; remove it and tune again") from None
 
     def save(self, state: TuningState) -> None:

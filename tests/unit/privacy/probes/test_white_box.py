@@ -433,3 +433,20 @@ def test_transfer() -> None:
     assert np.allclose(mapped.real.array[:, :4], pair.real.array, atol=1e-4)
     with pytest.raises(PlanError, match="another model"):
         transfer_prompts(PromptPair(dataclasses.replace(pair.real, model="x"), pair.control), first, wide, Transfer.VOCABULARY)
+
+
+def test_damaged_states_are_refused(tmp_path: Path) -> None:
+    good = np.ones((2, WIDTH), dtype=np.float32)
+    keeper = FolderKeeper(tmp_path, "real", "id")
+    for change in (
+        {"first": good[:1]},
+        {"best": good[0]},
+        {"second": good * np.float32(np.nan)},
+        {"running": (float("inf"), "x")},
+    ):
+        state = TuningState.start(good)
+        for name, value in change.items():
+            setattr(state, name, value)
+        keeper.save(state)
+        with pytest.raises(PlanError, match="damaged"):
+            keeper.load()
