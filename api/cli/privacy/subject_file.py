@@ -39,9 +39,8 @@ class SubjectFile:
         if types is None:
             return self.values
         known = [type_ for type_, _ in self.values]
-        missing = [type_ for type_ in types if type_ not in known]
-        if missing:
-            raise ConsentError(f"the subject has no value of type {missing[0][:40]!r}; there are {', '.join(known)}")
+        if not set(types) <= set(known):
+            raise ConsentError(f"the subject lacks a value of a type that was named; there are {', '.join(known)}")
         return tuple((type_, value) for type_, value in self.values if type_ in types or type_ == NAME)
 
 

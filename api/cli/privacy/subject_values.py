@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from privacy.errors import ConsentError, ValueFormatError
 
 ASK = "-"
 NAME = "name"
+_ID_TYPE = re.compile(r"id:[a-z]{2}\.[a-z0-9_]{1,30}", re.IGNORECASE)
 DEFAULT_REGION = "US"
 Values = tuple[tuple[str, str], ...]
 
@@ -37,10 +39,12 @@ def gather(named: Iterable[tuple[str, str | None]], pairs: Iterable[str], file: 
 def _ask(type_: str) -> str:
     import typer
 
+    if not is_type(type_):
+        raise CommandError(f"a value of an unknown type cannot be asked for; there are {', '.join(known_types())}", Exit.USAGE)
     try:
-        return str(typer.prompt(type_[:40], hide_input=True, err=True))
+        return str(typer.prompt(type_, hide_input=True, err=True))
     except typer.Abort:
-        raise CommandError(f"no {type_[:40]} was given", Exit.INTERRUPTED) from None
+        raise CommandError(f"no {type_} was given", Exit.INTERRUPTED) from None
 
 
 def read_values(path: Path) -> Values:
@@ -99,6 +103,9 @@ def check_values(values: Values, region: str | None = DEFAULT_REGION) -> None:
     """One value a type, a name among them, each of the form of its type. Raises ValueFormatError and ConsentError by type."""
     from privacy.consent import MAX_ITEMS, MAX_VALUE
 
+    for number, (type_, _) in enumerate(values, 1):
+        if not is_type(type_):  # not quoted: it may be the value, put in the wrong place
+            raise ValueFormatError(f"value {number} has an unknown type; there are {', '.join(known_types())}")
     types = [type_ for type_, _ in values]
     twice = next((type_ for type_ in types if types.count(type_) > 1), None)
     if twice is not None:
@@ -111,6 +118,18 @@ def check_values(values: Values, region: str | None = DEFAULT_REGION) -> None:
         if not 0 < len(value.strip()) <= MAX_VALUE:
             raise ValueFormatError(f"the value of type {type_[:40]} has 1 to {MAX_VALUE} characters")
         _check_form(type_, value, region)
+
+
+def known_types() -> tuple[str, ...]:
+    """The types that can be probed, in words."""
+    from privacy.invented.values import TYPES
+
+    return (*TYPES, "id:COUNTRY.NAME")
+
+
+def is_type(text: str) -> bool:
+    """Whether this names a type."""
+    return text in known_types()[:-1] or _ID_TYPE.fullmatch(text) is not None
 
 
 def _check_form(type_: str, value: str, region: str | None) -> None:

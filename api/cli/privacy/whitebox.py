@@ -82,14 +82,15 @@ def _plan(
     alpha: float, soft_tokens: int, steps: int, seed: int,
 ) -> WhiteBoxPlan:  # fmt: skip
     from api.cli.privacy.probe import enough_decoys, read_template_file
+    from api.cli.privacy.subject_values import is_type, known_types
     from privacy.probes.plan import ProbePlan
     from privacy.probes.white_box.results import WhiteBoxPlan
     from privacy.probes.white_box.tuning import Tuning
     from privacy.statistics.planning import nulls_needed
 
     wanted = tuple(dict.fromkeys(one.strip() for one in types.split(",") if one.strip()))
-    if not wanted:
-        raise CommandError("--types names no type", Exit.USAGE)
+    if not wanted or not all(map(is_type, wanted)):
+        raise CommandError(f"--types names one or several of {', '.join(known_types())}", Exit.USAGE)
     probe = ProbePlan(
         types=wanted,
         alpha=alpha,
@@ -109,6 +110,7 @@ def _run(run: LocalRun, plan: WhiteBoxPlan, people: Sequence[Person], trained: i
     from privacy.probes.white_box.subjects import split_people
 
     commit = run.redactor.commit
+    people = [replace(person, id=f"subject-{commit('id', person.id)[:16]}") for person in people]  # ids may be names
     train, others = split_people(people, trained, seed, commit)
     decoys = _draw_decoys(plan, people, f"{run.folder.token}/decoys", commit)
     secret = int.from_bytes(hashlib.sha256(f"{run.folder.token}/nulls".encode()).digest(), "big")

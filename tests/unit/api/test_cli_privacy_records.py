@@ -146,7 +146,7 @@ def test_soft_prompts_need_weights(tmp_path: Path, models: Models, capsys: Captu
     words = ("whitebox", "--people", str(path), "--model", MODEL, "--types", "phone", "--trained", "20")
     refused(run(capsys, *words, secrets=hidden), 1, "weights")
     refused(run(capsys, *words[:-1], "39", secrets=hidden), 1, "too few")
-    refused(run(capsys, *words[:-3], ",", "--trained", "20", secrets=hidden), 2, "names no type")
+    refused(run(capsys, *words[:-3], ",", "--trained", "20", secrets=hidden), 2, "--types names")
 
 
 SECRET = "orla.quennell@example.org"
@@ -239,7 +239,9 @@ def test_soft_prompts_on_a_stand_in(
     stand_in = Remembering(people if known else [], recall=0.0, plain=12.0)
     monkeypatch.setattr("api.cli.privacy.named_model.white_box_of", lambda model: stand_in)
     monkeypatch.setattr("api.cli.privacy.run_folder.secrets.token_hex", lambda size: "5" * (2 * size))
-    path = write(tmp_path / "people.jsonl", [{"id": person.id, "values": dict(person.values)} for person in people])
+    path = write(
+        tmp_path / "people.jsonl", [{"id": f"{person.values['name']}!", "values": dict(person.values)} for person in people]
+    )
     (tmp_path / "templates.tsv").write_text("ask\ttwin\tphone\tThe phone number of {name} is\n")
     hidden = [value for person in people for value in person.values.values()]
     words = ("--types", "phone", "--trained", "20", "--canaries", "--steps", "20", "--soft-tokens", "2")

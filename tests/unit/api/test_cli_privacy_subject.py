@@ -89,7 +89,9 @@ def test_the_region_of_a_phone_goes_along(tmp_path: Path, capsys: Capture) -> No
         (["--email", "orla.quennell at example"], 1, "email"),
         (["--value", "us-ssn=000-00-0000"], 1, "us-ssn"),
         (["--value", "iban=DE00 Quennell"], 1, "iban"),
-        (["--value", "shoe=Orla's 44"], 1, "no type 'shoe'"),
+        (["--value", "shoe=Orla's 44"], 1, "unknown type"),
+        (["--value", f"{PHONE}=phone"], 1, "value 2 has an unknown type"),
+        (["--value", f"{PHONE}=-"], 2, "unknown type"),
         (["--value", "id:XX.NONE=Orla"], 1, "id:XX.NONE"),
         (["--value", "Orla Quennell"], 2, "--value 1"),
         (["--value", f"phone={PHONE}", "--phone", PHONE], 1, "two values of type 'phone'"),
@@ -169,7 +171,8 @@ def test_requests_of_one_subject_share_no_commitment(subject: Path, capsys: Capt
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--types", "shoe"], 1, "no value of type 'shoe'"),
+        (["--types", "shoe"], 1, "lacks a value"),
+        (["--types", PHONE], 1, "lacks a value"),
         (["--types", "name"], 2, "besides the name"),
         (["--types", ","], 2, "names no type"),
         (["--purpose", " "], 1, "purpose"),
