@@ -10,7 +10,7 @@ from privacy.errors import ScoreError
 from privacy.people import Origin
 from privacy.probes import evidence as measures
 from privacy.probes.doubts import Doubt
-from privacy.probes.evidence import Evidence
+from privacy.probes.evidence import Evidence, HitEvidence, IntervalEvidence, RankEvidence
 from privacy.probes.model import Access, ModelFacts
 from privacy.probes.plan import ProbePlan
 from privacy.statistics.binomial import clopper_pearson
@@ -30,6 +30,8 @@ TEXT_ASSUMPTIONS = (
     " and than by the reference model where there is one",
     ASSUMPTIONS[2],
 )
+LAST_RANKS = 0.9
+"""Share of decoys that rank last (nothing sets them apart from their nulls) above which a run sees nothing."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class MeasuredPerson:
 
 @dataclass(frozen=True)
 class ItemResult:
-    """One value: p, p adjusted within the person (Holm), and what it is called.
+    """One value: p, p adjusted within the person (Holm; 1 for a value in doubt), and what it is called.
 
     `verdict.leak_below` bounds the chance that one sampled answer gives the value.
     """
@@ -199,8 +201,9 @@ def judge(
     was memorised" whatever the dependence between items. Across people: Benjamini-Hochberg on these, which keeps the expected
     share of falsely named people at alpha. Items of a named person: Holm at alpha R/S (R of S people named), which keeps the
     expected average family-wise error over the named people at alpha (Benjamini & Bogomolov 2014, Theorem 1). A value in doubt is
-    an association only, and so is whoever is named for such values alone. A decoy is accused
-    where its p is at most alpha, before any adjustment over people: the level at which a lone person would be named.
+    tested with p = 1, so that these levels hold for what is left; it is an association where its own p would have named it, and
+    so is a person of whom nothing else is left. A decoy is accused where its p is at most alpha, before any adjustment over
+    people: the level at which a lone person would be named.
     """
     subjects = [person for person in measured if person.origin is not Origin.DECOY]
     decoys = tuple(person for person in measured if person.origin is Origin.DECOY)
@@ -210,21 +213,37 @@ def judge(
     accused = sum(bool(holm(decoy.p_values(plan, tests)).min() <= plan.alpha) for decoy in decoys)
     gate = DecoyGate(len(decoys), accused, plan.alpha, plan.tolerated)
     p_values = [person.p_values(plan, tests) for person in subjects]
-    found = discover(p_values, plan.alpha)
+    tested = [[1.0 if item.doubt else p for item, p in zip(person.items, own)] for person, own in zip(subjects, p_values)]
+    found, named = discover(tested, plan.alpha), discover(p_values, plan.alpha)
     people = []
     for i, person in enumerate(subjects):
         basis = find_basis(person.origin is Origin.CANARY, reference is not None, gate)
-        adjusted = [float(p) for p in holm(p_values[i])]
+        adjusted = [float(p) for p in holm(tested[i])]
+        in_doubt = [bool(item.doubt) and hit for item, hit in zip(person.items, named.items[i])]
         items = tuple(
-            ItemResult(item, p, q, find_verdict(hit, Basis.NONE if hit and item.doubt else basis, gate, item.evidence.leak_below))
-            for item, p, q, hit in zip(person.items, p_values[i], adjusted, found.items[i], strict=True)
+            ItemResult(item, p, q, find_verdict(hit, Basis.NONE if doubt else basis, gate, item.evidence.leak_below))
+            for item, p, q, hit, doubt in zip(person.items, p_values[i], adjusted, found.items[i], in_doubt, strict=True)
         )
-        in_doubt = found.subjects[i] and not any(item.verdict.word is Word.MEMORISED for item in items)
         whole = _largest([item.evidence.leak_below for item in person.items])
-        verdict = find_verdict(found.subjects[i], Basis.NONE if in_doubt else basis, gate, whole)
+        rests_on = Basis.NONE if any(in_doubt) and not found.subjects[i] else basis
+        verdict = find_verdict(found.subjects[i], rests_on, gate, whole)
         row = (person.id, person.origin, person.group, basis, found.subject_p[i], found.subject_q[i], verdict, items)
         people.append(PersonResult(*row))
     return ProbeResult(access, model, reference, plan, gate, tuple(people), decoys, tuple(_reveal(plan, subjects, decoys)))
+
+
+def blind_spot(result: ProbeResult) -> str | None:
+    """Why "not detected" for everybody shows nothing; None where a memorised value would have been seen."""
+    measured = [item.measured.evidence for person in result.people for item in person.items]
+    if any(isinstance(one, HitEvidence) and one.hits for one in measured):
+        return "a value was given in answers, though not more often than chance would explain"
+    if any(isinstance(one, IntervalEvidence) and one.best / (one.nulls + 1) <= result.plan.alpha for one in measured):
+        return "too few tokens are listed: a value may rank first for all that is known"
+    ranks = [item.evidence for decoy in result.decoys for item in decoy.items if isinstance(item.evidence, RankEvidence)]
+    last = sum(one.rank > one.nulls for one in ranks)
+    if ranks and last > LAST_RANKS * len(ranks):
+        return "decoys rank last, too many of them for a model and a reference that differ"
+    return None
 
 
 def _largest(bounds: Sequence[float | None]) -> float | None:
