@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -271,7 +270,7 @@ def test_p_values_of_canaries_are_super_uniform_with_ties() -> None:
 
 
 def test_nulls_follow_from_the_seed_and_the_person() -> None:
-    random.seed(0)
-    first, again, other = (run(model=ScoredModel(), reference=reference(), seed=seed) for seed in (1, 1, 2))
-    ranks = [[p.items[0].p_value for p in found.people] for found in (first, again, other)]
+    people = [*invent(4, Origin.CANARY, "canary"), *DECOYS]
+    first, again, other = (run(people, ScoredModel(), reference(), seed=seed) for seed in (1, 1, 2))
+    ranks = [[one.items[0].evidence for one in found.decoys] for found in (first, again, other)]
     assert ranks[0] == ranks[1] != ranks[2]
