@@ -1,7 +1,7 @@
 """What a back end is asked before personal values are scored with it; a failure is a refusal, never a number.
 
-Back ends are known to fall back to chance, to return values that depend on the order of requests, and to tokenize prompts anew
-(`design` of privacy probes, section 3.10). All that is sent here is one fixed, harmless text.
+Back ends are known to fall back to chance (llama.cpp 27174), to return values that depend on the order of requests (vLLM 42019),
+and to tokenize prompts anew. All that is sent here are fixed, harmless texts.
 """
 
 from __future__ import annotations
