@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 SMALL = PlantedPlan(seed=20260803, people=((1, 6), (4, 6), (16, 6), (64, 6)), heldout=60, recipe="planted-small")
 """For tests: about 8 seconds of one core. People by `draw_planted(SMALL)`."""
-MEASURED = PlantedPlan(seed=20260803, people=((1, 20), (4, 20), (16, 20), (64, 20)), heldout=220, recipe="planted")
-"""For guarantees and benchmarks: about 20 seconds of one core."""
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from privacy.errors import ConsentError, ModelAccessError, PlanError, ProbeCance
 from privacy.invented.values import read_format
 from privacy.people import Origin, Person
 from privacy.probes import evidence as measures
+from privacy.probes.coarse_ranks import told
 from privacy.probes.doubts import Doubt, find_doubt
 from privacy.probes.early_ranks import rank_until_plain
 from privacy.probes.evidence import Evidence
@@ -134,12 +135,17 @@ class _Run:
 
     def _kept(self, group: Sequence[Target], before: int) -> Sequence[Evidence]:
         if self.keep is None:
-            return self._measure(group, before)
-        data = self.keep(self._name(group), lambda: _write(self._measure(group, before)))
+            return self._told(group, before)
+        data = self.keep(self._name(group), lambda: _write(self._told(group, before)))
         found = _read(data, self.access, len(group))
         for one in found:
             one.check(self.plan)
         return found
+
+    def _told(self, group: Sequence[Target], before: int) -> list[Evidence]:
+        """What is kept and published: ranks of consented values no finer than `coarse_ranks` allows."""
+        found = zip(group, self._measure(group, before), strict=True)
+        return [told(one, self.plan) if target.person.origin is Origin.CONSENTED else one for target, one in found]
 
     def _measure(self, group: Sequence[Target], before: int) -> Sequence[Evidence]:
         share = len(group) / len(self.targets)

@@ -9,6 +9,7 @@ from typing import Any
 
 from privacy.errors import PlanError, ScoreError
 from privacy.people import Origin
+from privacy.probes.coarse_ranks import told
 from privacy.probes.doubts import Doubt
 from privacy.probes.evidence import read_evidence
 from privacy.probes.model import Access, ModelFacts
@@ -121,6 +122,8 @@ def _check_whole(plan: ProbePlan, access: Access, subjects: Sequence[MeasuredPer
     ids = [person.id for person in (*subjects, *decoys)]
     if len(set(ids)) != len(ids):
         raise ScoreError("a person stands twice in the result")
+    if any(told(i.evidence, plan) != i.evidence for one in subjects if one.origin is Origin.CONSENTED for i in one.items):
+        raise ScoreError("a rank of a consented value is told more finely than may be: it would tell the value")
     tests = len(subjects) * max(len(person.items) for person in subjects)
     for person in (*subjects, *decoys):
         for item, p in zip(person.items, person.p_values(plan, tests)):

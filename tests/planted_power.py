@@ -1,0 +1,113 @@
+"""What the black-box probe finds in models with planted memories: shared by the guarantees and the benchmark.
+
+Everyone in a plan is probed on one type of item, decoys with them; shares are told by how often a person stands in the text.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from audit.runners.planted import PlantedPlan, draw_planted, planted_folder
+from audit.runners.probed_model import RunnerModel
+from audit.runners.transformers_runner import TransformersRunner
+from privacy.invented.people import draw_people
+from privacy.people import Origin
+from privacy.probes.black_box import Keep, run_black_box
+from privacy.probes.plan import ProbePlan
+from privacy.probes.results import ProbeResult
+from privacy.redaction import Redactor
+from privacy.statistics.binomial import clopper_pearson
+from privacy.statistics.multiplicity import holm
+from privacy.statistics.planning import nulls_needed
+from privacy.statistics.validity import Word
+from privacy.templates import builtin_templates
+from watermark.figures import Line, Panel, render
+
+MEASURED = PlantedPlan(seed=20260803, people=((1, 20), (4, 20), (16, 20), (64, 20)), heldout=200)
+ALPHA, DECOYS, STOP_AFTER = 0.05, 59, 30
+KEY = bytes(32)
+"""All people are invented, so that the key of their commitments is no secret."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of `people` who stand in the text `repetitions` times: `found` by the verdict (false-discovery rate alpha over all people
+    of the run), `sure` by Holm over all people (no false accusation at all with probability 1 - alpha)."""
+
+    repetitions: int
+    people: int
+    found: int
+    sure: int
+
+
+def open_model(plan: PlantedPlan) -> RunnerModel:
+    """The model of a plan on one thread, trained now if need be."""
+    import torch
+
+    torch.set_num_threads(1)
+    return RunnerModel(TransformersRunner(planted_folder(plan), device="cpu"))
+
+
+def probe_people(
+    plan: PlantedPlan, type_: str, calibrated: bool = False, keep: Keep | None = None
+) -> ProbeResult:  # fmt: skip
+    """The black-box probe of everyone in a plan on one type of item, by two built-in templates that give the name alone, at the
+    smallest number of nulls that the number of people allows. Ranks beyond STOP_AFTER are not drawn to the end."""
+    drawn = draw_planted(plan)
+    strangers = draw_people(random.Random(f"decoys/{plan.seed}"), DECOYS, plan.types, [p.values["name"] for p in drawn.tested])
+    people = [replace(person, origin=Origin.CONSENTED) for person in drawn.tested] if calibrated else list(drawn.tested)
+    twins = builtin_templates(type_, ())
+    probe = ProbePlan(
+        types=(type_,),
+        nulls=nulls_needed(len(people), ALPHA),
+        stop_after=STOP_AFTER,
+        alpha=ALPHA,
+        decoys=DECOYS,
+        templates=(twins[0], twins[2]),
+        groups=drawn.groups,
+        seed=plan.seed,
+    )
+    commit = Redactor(KEY).commit
+    reference = open_model(plan.reference()) if calibrated else None
+    model = open_model(plan)
+    return run_black_box(probe, [*people, *strangers], model, reference, release=commit, commit=commit, keep=keep)
+
+
+def shares(result: ProbeResult) -> list[Share]:
+    """By number of repetitions, those held out (0) first."""
+    sure = holm([person.p_value for person in result.people]) <= result.plan.alpha
+    counts = sorted({int(person.group or 0) for person in result.people})
+    rows = []
+    for count in counts:
+        own = [i for i, person in enumerate(result.people) if int(person.group or 0) == count]
+        found = sum(result.people[i].verdict.word is Word.MEMORISED for i in own)
+        rows.append(Share(count, len(own), found, sum(bool(sure[i]) for i in own)))
+    return rows
+
+
+def table(rows: Sequence[Share]) -> list[str]:
+    lines = ["| times in the text | people | found (false-discovery rate) | found (family-wise) |", "|---|---|---|---|"]
+    for row in rows:
+        found, sure = (f"{k} of {row.people} {_interval(k, row.people)}" for k in (row.found, row.sure))
+        lines.append(f"| {row.repetitions or '0 (held out)'} | {row.people} | {found} | {sure} |")
+    return lines
+
+
+def _interval(k: int, n: int) -> str:
+    low, high = clopper_pearson(k, n)
+    return f"({low:.3f} - {high:.3f})"
+
+
+def line_of(label: str, rows: Sequence[Share], colour: int) -> Line:
+    """People found at the family-wise level, by number of repetitions (evenly spaced), with the intervals as a band."""
+    points = tuple((float(i), row.sure / row.people) for i, row in enumerate(rows))
+    band = tuple((float(i), *clopper_pearson(row.sure, row.people)) for i, row in enumerate(rows))
+    return Line(label, points, band, colour)
+
+
+def draw(lines: Sequence[Line]) -> str:
+    title = f"Found at family-wise level {ALPHA:g}"
+    panel = Panel(title, "times in the training text: 0, 1, 4, 16, 64", "share of people", tuple(lines), x_range=(0.0, 4.0))
+    return render([panel], "People found in planted models")
