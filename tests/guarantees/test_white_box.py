@@ -42,8 +42,8 @@ def pool(results: list[WhiteBoxResult]) -> list[Gain]:
 def test_held_out_people_are_recalled_better_after_a_soft_prompt() -> None:
     over_none, over_control = pool([probe(planted, planted) for planted in PLANTED])
     print(over_none, over_control, sep="\n")
-    # Measured: +0.109 with p = 2.5e-6, and +0.038 with p = 0.02. The second varies from model to model: a prompt tuned on invented
-    # people of the same format brings out much of what is remembered, too.
+    # Measured: +0.109 with p = 2.5e-6, and +0.038 with p = 0.02. The second varies from model to model: a prompt tuned on
+    # invented people of the same format brings out much of what is remembered, too.
     assert over_none.p_value <= 0.01 and over_none.interval[0] > 0
     assert over_control.mean > -0.02
 
