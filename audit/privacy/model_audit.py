@@ -14,7 +14,7 @@ from audit.canonical import canonical_bytes, parse_json
 from audit.errors import EvidenceError, RequestError
 from audit.params import derive_seed
 from audit.privacy.consents import TIME
-from audit.privacy.params import Asked, Registered, check_attestations
+from audit.privacy.params import Asked, Registered, check_attestations, same_weights
 from audit.privacy.screen import Keep, Screen
 from audit.registry import Cancelled, CheckContext, Outcome, Progress
 from audit.requests import AuditRequest
@@ -148,6 +148,9 @@ def _open_run(
     note = screen.progress(progress)
     note(0.0, "opening the models")
     runners = {role: resources.open_model(digest) for role, digest in asked.models.digests.items()}
+    attestations = {role: runner.attestation() for role, runner in runners.items()}
+    if same := same_weights({role: found.to_json() for role, found in attestations.items()}):
+        raise RequestError(f"{' and '.join(same)} are the same weights; compared with itself, no model shows anything")
     return Run(
         request,
         resources,
@@ -156,5 +159,5 @@ def _open_run(
         cancelled,
         {role: probed_model.RunnerModel(runner, cancelled) for role, runner in runners.items()},
         runners,
-        {role: runner.attestation() for role, runner in runners.items()},
+        attestations,
     )

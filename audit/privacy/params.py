@@ -92,6 +92,18 @@ def check_attestations(attested: Any, models: Models, registered: Registered) ->
         for name in ("model", "model_digest"):
             if not isinstance(attested[role], dict) or attested[role].get(name) != registered[role]["attestation"].get(name):
                 raise EvidenceError(f"another {role} answered than the one that is registered: its {name} differs")
+    same = same_weights({role: found["attestation"] for role, found in registered.items()})
+    addresses = [(found["kind"], found["address"]) for found in registered.values()]
+    if same or len(set(addresses)) != len(addresses):
+        raise EvidenceError("two of the models are one, registered twice: compared with itself, no model shows anything")
+
+
+def same_weights(attestations: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Roles of models of the same weights, as far as these are attested. A model is no reference of its own: every score would be
+    0, and every difference."""
+    digests = {role: found.get("model_digest") for role, found in attestations.items()}
+    told = [digest for digest in digests.values() if digest is not None]
+    return tuple(role for role, digest in digests.items() if digest is not None and told.count(digest) > 1)
 
 
 def check_facts(facts: Mapping[str, Any], models: Models, registered: Registered) -> None:

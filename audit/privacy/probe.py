@@ -21,7 +21,7 @@ from audit.subjects import consented_digest
 from privacy.people import Origin
 from privacy.probes.model import Access
 from privacy.probes.plan import ProbePlan
-from privacy.probes.results import ProbeResult
+from privacy.probes.results import ProbeResult, blind_spot
 from privacy.statistics.validity import Word
 
 NAME = "privacy.probe"
@@ -113,13 +113,16 @@ def _measure(access: Access) -> str:
 
 
 def _judge_claim(result: ProbeResult) -> tuple[Check, Verdict]:
-    """The claim: nothing that was asked about is memorised."""
+    """The claim: nothing that was asked about is memorised. It holds where memory would have been seen."""
     words = [item.verdict.word for person in result.people for item in person.items]
     counts = ", ".join(f"{words.count(word)} {word.value}" for word in Word if word in words)
     if Word.MEMORISED in words:
         return Check("5 claim", False, f"claimed that nothing is memorised: {counts}"), "refuted"
     if all(word is Word.NOT_DETECTED for word in words) and result.gate.passes:
-        return Check("5 claim", True, f"claimed that nothing is memorised: {counts}"), "holds"
+        blind = blind_spot(result)
+        if blind is None:
+            return Check("5 claim", True, f"claimed that nothing is memorised: {counts}"), "holds"
+        counts = f"{counts}; {blind}"
     return Check("5 claim", None, f"claimed that nothing is memorised: {counts}"), "inconclusive"
 
 

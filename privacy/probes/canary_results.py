@@ -13,7 +13,7 @@ from typing import Any
 from privacy.errors import PlanError, ScoreError
 from privacy.probes.evidence import MAX_EXPONENT, RankEvidence
 from privacy.probes.model import ModelFacts
-from privacy.probes.plan import LEAST_PASSING, TOLERATED, passing_chance
+from privacy.probes.plan import LEAST_PASSING, check_tolerated, passing_chance, tolerated_at
 from privacy.probes.published import is_same
 from privacy.probes.recount import read_facts
 from privacy.statistics.binomial import check_level, clopper_pearson
@@ -50,12 +50,12 @@ class CanaryPlan:
 
     @property
     def tolerated(self) -> float:
-        return min(0.5, TOLERATED * self.alpha) if self.decoy_rate is None else self.decoy_rate
+        return tolerated_at(self.alpha) if self.decoy_rate is None else self.decoy_rate
 
     def check(self, repetitions: Sequence[int]) -> None:
         """Raises PlanError for a plan that could show nothing with these canaries (0 repetitions: held out)."""
         check_level(self.alpha, "alpha")
-        check_level(self.tolerated, "the tolerated rate of accused decoys")
+        check_tolerated(self.tolerated, self.alpha)
         if self.correction not in CORRECTIONS:
             raise PlanError(f"the correction is one of {', '.join(CORRECTIONS)}")
         if not 1 <= self.references <= MAX_REFERENCES:

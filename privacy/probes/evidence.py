@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from privacy.errors import ScoreError
+from privacy.errors import PlanError, ScoreError
 from privacy.probes.model import Access
 from privacy.probes.plan import MAX_EXPONENT, ProbePlan
 from privacy.statistics.binomial import clopper_pearson_upper, fisher_p_value
@@ -172,6 +172,15 @@ def sequential_p_value(found: HitEvidence, level: float) -> float:
     top = max(logs)
     log_e = top + math.log(sum(math.exp(one - top) for one in logs) / len(logs))
     return min(1.0, share + math.exp(-max(log_e, 0.0)))
+
+
+def check_samples(plan: ProbePlan, tests: int, decoys: int) -> None:
+    """Raises PlanError where so few answers could show nothing, even if every one of them gave a value."""
+    found = HitEvidence(plan.samples, plan.samples, 0, plan.samples * max(1, decoys), 0, plan.samples * max(1, decoys))
+    if found.p_value(plan, tests) > plan.alpha / tests:
+        raise PlanError(
+            f"{plan.samples} answers cannot decide {tests} tests at level {plan.alpha:g}; take more samples, or decoys"
+        )
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:

@@ -31,6 +31,17 @@ sound run accuses about alpha of them; no number of decoys shows a rate of alpha
 LEAST_PASSING = 0.9
 
 
+def tolerated_at(alpha: float) -> float:
+    """The largest rate of accused decoys that a run at this level may show."""
+    return min(0.5, TOLERATED * alpha)
+
+
+def check_tolerated(rate: float, alpha: float) -> None:
+    """Raises PlanError for a rate so high that decoys which leak by construction would pass."""
+    if check_level(rate, "the tolerated rate of accused decoys") > tolerated_at(alpha) * (1 + 1e-9):
+        raise PlanError(f"decoys must show a rate of false accusations below {tolerated_at(alpha):g}, or below a lower one")
+
+
 @dataclass(frozen=True)
 class ProbePlan:
     """One black-box probe. `seed` decides the nulls (and the samples of text); it is secret wherever a consented value is scored.
@@ -68,7 +79,7 @@ class ProbePlan:
     @property
     def tolerated(self) -> float:
         """The rate of false accusations among decoys that must be shown not to be reached."""
-        return min(0.5, TOLERATED * self.alpha) if self.decoy_rate is None else self.decoy_rate
+        return tolerated_at(self.alpha) if self.decoy_rate is None else self.decoy_rate
 
     def tests(self, people: Sequence[Person]) -> int:
         """How many tests the smallest p-value must stand up to: subjects times the items of the one with most.
@@ -97,7 +108,7 @@ class ProbePlan:
 
     def _check_numbers(self) -> None:
         check_level(self.alpha, "alpha")
-        check_level(self.tolerated, "the tolerated rate of accused decoys")
+        check_tolerated(self.tolerated, self.alpha)
         for low, value, high, what in (
             (1, len(self.types), MAX_TYPES, "types"),
             (0, self.nulls, MAX_NULLS, "nulls"),

@@ -11,7 +11,7 @@ from privacy.errors import PlanError, ScoreError
 from privacy.people import Origin
 from privacy.probes.coarse_ranks import told
 from privacy.probes.doubts import Doubt
-from privacy.probes.evidence import read_evidence
+from privacy.probes.evidence import check_samples, read_evidence
 from privacy.probes.model import Access, ModelFacts
 from privacy.probes.plan import MAX_PEOPLE, MAX_TEMPLATES, MAX_TYPES, ProbePlan
 from privacy.probes.results import MeasuredItem, MeasuredPerson, ProbeResult, judge
@@ -34,6 +34,8 @@ def recount(content: Mapping[str, Any], plan: ProbePlan) -> ProbeResult:
     access = _access(content.get("access"), plan)
     model = read_facts(content.get("model"), "model")
     reference = None if content.get("reference") is None else read_facts(content["reference"], "reference")
+    if not model.access.covers(access):
+        raise ScoreError(f"the model of the result gives {model.access.value} access; nothing can be measured at {access.value}")
     decoys = _people(content.get("decoys"), plan, access, decoys=True)
     subjects = _people(content.get("people"), plan, access, decoys=False)
     _check_whole(plan, access, subjects, decoys)
@@ -134,11 +136,13 @@ def _check_whole(plan: ProbePlan, access: Access, subjects: Sequence[MeasuredPer
     tested = {item.type for person in subjects for item in person.items}
     if any(not tested <= {item.type for item in decoy.items} for decoy in decoys):
         raise ScoreError("a decoy was not asked for everything that people were asked for")
-    if access is not Access.TEXT:
-        try:
+    try:
+        if access is Access.TEXT:
+            check_samples(plan, tests, plan.decoys)
+        else:
             check_nulls(plan.nulls, tests, plan.alpha)
-        except PlanError as error:
-            raise ScoreError(str(error)) from None
+    except PlanError as error:
+        raise ScoreError(str(error)) from None
 
 
 def _difference(said: Any, follows: Any, place: str = "") -> str | None:

@@ -8,6 +8,7 @@ format are scored by the bigram law alone.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ class FakeModel:
     # ------------------------------------------------------------ ProbedModel
 
     def facts(self) -> ModelFacts:
-        digest = f"{self.seed:064x}" if self.access.covers(Access.FULL) else None
+        digest = hashlib.sha256(f"{self.name}/{self.seed}".encode()).hexdigest() if self.access.covers(Access.FULL) else None
         return ModelFacts(self.name, digest, self.access, self.top_k, True, VOCAB)
 
     def tokenize(self, text: str) -> tuple[int, ...]:

@@ -189,7 +189,7 @@ def changed_value(world: World, lent: Lent) -> None:
 
 
 def other_weights(world: World, lent: Lent) -> None:
-    lent.runners = {digest: FakeRunner(FakeModel(9, name="asked")) for digest in world.digests}
+    lent.runners = {world.digests[0]: FakeRunner(FakeModel(9, name="asked")), world.digests[1]: world.models[1]}
 
 
 def echoing(world: World, lent: Lent) -> None:
