@@ -48,6 +48,7 @@ def test_who_stands_in_the_text_often_is_found() -> None:
     assert found[16].found >= 4 and found[64].found >= 5
 
 
+@pytest.mark.guarantee
 @pytest.mark.slow
 def test_who_was_left_out_is_as_those_held_out() -> None:
     """The same people, the same probe; the text tells of half of them only."""
