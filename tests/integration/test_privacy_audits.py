@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,25 +43,34 @@ def is_ids(prompt: Any) -> bool:
     return isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
 
 
-class Remembers(Fault):
-    """What stands for a model that memorised the phone: after a prompt with the name, its tokens are all but certain."""
+class AnotherModel(Fault):
+    """What stands for another model than the reference: every value that is asked for is less likely by a nat at most, drawn from
+    the prompt and the value. One that `remembers` is all but certain of the phone, after a prompt with the name."""
 
-    def __init__(self, detokenize: Any, length: int) -> None:
-        self.detokenize, self.length = detokenize, length
+    def __init__(self, runner: Any, remembers: bool) -> None:
+        self.detokenize, self.remembers = runner.detokenize, remembers
+        self.length = len(runner.tokenize(f" {PHONE}"))
 
     def answered(self, path: str, body: Json, answer: Json) -> None:
         prompt = body.get("prompt")
         text = self.detokenize(prompt) if is_ids(prompt) else ""
-        if dict(VALUES)["name"] not in text or not text.endswith(PHONE):
+        if (not body.get("echo") and not body.get("prompt_logprobs")) or "can be called at" not in text:
             return
+        known = self.remembers and dict(VALUES)["name"] in text and text.endswith(PHONE)
+        lower = zlib.crc32(text.encode()) / 2**32
         for choice in answer.get("choices", ()):
-            values = (choice.get("logprobs") or {}).get("token_logprobs")
-            if values:
-                values[len(prompt) - self.length : len(prompt)] = [-0.01] * self.length
-            for place, entry in enumerate(choice.get("prompt_logprobs") or ()):
-                if entry and place >= len(prompt) - self.length:
-                    for token in entry.values():
-                        token["logprob"] = -0.01
+            for place in range(len(prompt) - self.length, len(prompt)):
+                change(choice, place, lambda value: -0.01 if known else value - lower / self.length)
+
+
+def change(choice: Json, place: int, to: Callable[[float], float]) -> None:
+    """Of one token of a prompt, in either way in which servers tell log-probabilities."""
+    values = (choice.get("logprobs") or {}).get("token_logprobs") or ()
+    if place < len(values) and values[place] is not None:
+        values[place] = to(values[place])
+    for entry in (choice.get("prompt_logprobs") or [])[place : place + 1]:
+        for token in (entry or {}).values():
+            token["logprob"] = to(token["logprob"])
 
 
 class Echoes(Fault):
@@ -166,8 +176,8 @@ def test_from_signature_to_offline_verification(
     )
     reference(service)
     for verdict, word, fault in (
-        ("refuted", "memorised", Remembers(tiny.detokenize, len(tiny.tokenize(f" {PHONE}")))),
-        ("holds", "not detected", None),
+        ("refuted", "memorised", AnotherModel(tiny, True)),
+        ("holds", "not detected", AnotherModel(tiny, False)),
     ):
         request, openings, folder = (str(tmp_path / f"{verdict}-{what}") for what in ("request", "openings", "report"))
         with behind_http(tiny, fault) as spec:
