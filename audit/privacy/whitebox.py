@@ -111,7 +111,7 @@ class PrivacyWhiteBox(ModelAudit):
         signed = check_signed([asked.trained, asked.crowd], content, asked.models.model, registered[MODEL])
         if content["records"] != list(asked.records):
             raise EvidenceError("the evidence was made with other records than those of the request")
-        result = recount(content["result"], replace(asked.plan, tuning=_with_seed(asked.plan.tuning, content["result"])))
+        result = recount(content["result"], asked.plan)
         probes = (result.black_box, result.control, result.prompted)
         for probe in probes:
             facts = {MODEL: probe.model, REFERENCE: probe.reference}
@@ -159,17 +159,6 @@ def _draw_decoys(probe: ProbePlan, rng: random.Random, people: Sequence[Person],
     drawn = draw_people(rng, 2 * probe.decoys, probe.types, taken_names=names)
     shared = set(taken.overlap(drawn, commit))
     return [person for place, person in enumerate(drawn, 1) if place not in shared][: probe.decoys]
-
-
-def _with_seed(tuning: Tuning, result: Any) -> Tuning:
-    """The tuning that was asked for, with the seed that the run drew. Raises EvidenceError."""
-    try:
-        seed = result["plan"]["tuning"]["seed"]
-    except (TypeError, KeyError):
-        seed = None
-    if type(seed) is not int or not 0 <= seed < 1 << 53:
-        raise EvidenceError("the result names no seed of the tuning")
-    return replace(tuning, seed=seed)
 
 
 def _check_prompts(asked: WhiteBoxAsked, prompts: Sequence[Mapping[str, Any]]) -> None:

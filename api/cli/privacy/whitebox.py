@@ -62,7 +62,7 @@ def whitebox(
         given = read_people(people, canaries)
         plan = _plan(given, types, trained, nulls, decoys, templates, alpha, soft_tokens, steps, seed)
         specs = {"model": model, **({} if reference is None else {"reference": reference})}
-        asked = {"format": FORMAT, "plan": plan.to_json(), "trained": trained, "canaries": canaries}
+        asked = {"format": FORMAT, "plan": plan.to_json(), "trained": trained, "canaries": canaries, "seed": seed}
         secret = [value for person in given for value in person.values.values()]
         with shown_progress() as bar, local_run(asked, specs, secret, out, device, None, bar) as run:
             result = _run(run, plan, given, trained, seed)

@@ -57,7 +57,9 @@ class WhiteBoxPlan:
             raise PlanError("a white-box probe measures ranks; its plan works at the full tier")
 
     def to_json(self) -> dict[str, Any]:
-        return {"probe": self.probe.to_json(), "tuning": self.tuning.to_json()}
+        """Public: no seed. That of the tuning decides whom it was validated on, and in which batches it met whom."""
+        tuning = {name: value for name, value in self.tuning.to_json().items() if name != "seed"}
+        return {"probe": self.probe.to_json(), "tuning": tuning}
 
 
 @dataclass(frozen=True)

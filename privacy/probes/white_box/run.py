@@ -33,8 +33,10 @@ class PromptPair:
     real: SoftPrompt
     control: SoftPrompt
 
-    def to_json(self) -> list[dict[str, Any]]:
-        return [self.real.to_json(), self.control.to_json()]
+    def to_json(self, commit: Commit) -> list[dict[str, Any]]:
+        """What is told of the two. Their digests are keyed: arrays can be made again for guessed values, and compared."""
+        prompts = [one.to_json() for one in (self.real, self.control)]
+        return [{**one, "digest": commit("digest of a soft prompt", one["digest"])} for one in prompts]
 
 
 class PromptedModel:
@@ -170,7 +172,7 @@ def measure(
                 cancelled=cancelled,
             )
         )  # fmt: skip
-    told = [one for _, pair in pairs for one in pair.to_json()]
+    told = [one for _, pair in pairs for one in pair.to_json(commit)]
     return compare(plan, told, *found)
 
 

@@ -58,7 +58,11 @@ class Tuning:
 
 @dataclass(frozen=True)
 class LossCurve:
-    """Mean losses (nats a value) of many subjects: of the training batches between checks, and of the validation subjects."""
+    """Mean losses (nats a value) of many subjects: of the training batches between checks, and of the validation subjects.
+
+    Told are shares of the first validation loss, in tenths. Whoever has the model and knows the other subjects' values (he may
+    have signed for them himself) could take a loss apart, and find by trying whose value it needs.
+    """
 
     steps: tuple[int, ...] = ()
     training: tuple[float, ...] = ()
@@ -67,9 +71,13 @@ class LossCurve:
     def to_json(self) -> dict[str, Any]:
         return {
             "steps": list(self.steps),
-            "training": [round(x, 3) for x in self.training],
-            "validation": [round(x, 3) for x in self.validation],
+            "training": self._shares(self.training),
+            "validation": self._shares(self.validation),
         }
+
+    def _shares(self, losses: Sequence[float]) -> list[float]:
+        first = self.validation[0] if self.validation else 0.0
+        return [round(loss / first, 1) if first > 0 else 1.0 for loss in losses]
 
 
 @dataclass
