@@ -15,14 +15,38 @@ import pytest
 from api.cli.main import main
 from privacy.redaction import find_residue
 from tests.integration.conftest import ROOT
-from tests.integration.faulty_server import DropsPromptLogprobs
-from tests.integration.test_privacy_audits import Remembers, behind_http, tiny
+from tests.integration.faulty_server import DropsPromptLogprobs, Fault
+from tests.integration.test_privacy_audits import behind_http, tiny
 
 __all__ = ["tiny"]
 NAME, PHONE = "Wystan Orchardson", "+1 920-555-0169"
 SECRETS = [NAME, PHONE]
 QUICK = ("--alpha", "0.1", "--decoys", "29", "--nulls", "9", "--device", "cpu")
 Run = Callable[..., tuple[int, str, str]]
+
+
+class RemembersOne(Fault):
+    """All but certain of the phone after a prompt with the name; everything else as the model in process gives it.
+
+    Against that model as the reference all other values tie, which counts against an accusation: no decoy is accused by chance.
+    """
+
+    def __init__(self, runner: Any) -> None:
+        self.detokenize, self.length = runner.detokenize, len(runner.tokenize(f" {PHONE}"))
+
+    def answered(self, path: str, body: Any, answer: Any) -> None:
+        prompt = body.get("prompt")
+        ids = isinstance(prompt, list) and bool(prompt) and isinstance(prompt[0], int)
+        text = self.detokenize(prompt) if ids else ""
+        if NAME not in text or not text.endswith(PHONE):
+            return
+        for choice in answer.get("choices", ()):
+            values = (choice.get("logprobs") or {}).get("token_logprobs")
+            if values:
+                values[len(prompt) - self.length : len(prompt)] = [-0.01] * self.length
+            for entry in (choice.get("prompt_logprobs") or [])[len(prompt) - self.length : len(prompt)]:
+                for token in (entry or {}).values():
+                    token["logprob"] = -0.01
 
 
 @pytest.fixture
@@ -65,7 +89,7 @@ def signed(run: Run, tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
 def test_a_model_over_http_that_remembers_and_one_that_does_not(
     tiny: Any, run: Run, signed: Callable[[str], tuple[str, ...]], tmp_path: Path
 ) -> None:
-    remembers = Remembers(tiny.detokenize, len(tiny.tokenize(f" {PHONE}")))
+    remembers = RemembersOne(tiny)
     for fault, code, word in ((remembers, 3, "memorised"), (None, 5, "association only")):
         with behind_http(tiny, fault) as spec:
             reference = ("--reference", "tiny") if fault else ()

@@ -44,7 +44,6 @@ SECRETS = [*(value for _, value in VALUES), "Orchardson", "Thistlecombe"]
 PHONE = dict(VALUES)["phone"]
 QUICK = ("--alpha", "0.1", "--decoys", "29", "--nulls", "19")
 TEMPLATES = "call\ttwin\tphone\t{name} can be called at\nwrite\ttwin\temail\t{name} writes from\n"
-TEXT_TEMPLATE = "call\ttwin\tphone\t{name} can be called at\n"
 
 
 def test_a_planted_value_would_be_found(tmp_path: Path) -> None:
@@ -197,10 +196,11 @@ def test_a_run_with_its_reference(watched: Watched, run: Callable[..., int], pro
     assert list(watched.own.iterdir()) == []
 
 
-def _quoting(error: type[Exception]) -> Callable[..., Any]:
+def _quoting(error: type[Exception], reached: list[bool]) -> Callable[..., Any]:
     """What other people's code does: it raises, and its words and those behind them quote what it was given."""
 
     def fail(*arguments: Any, **named: Any) -> Any:
+        reached.append(True)
         try:
             raise KeyError(f"cannot find {PHONE!r}")
         except KeyError as cause:
@@ -230,13 +230,12 @@ def test_a_crash_in_the_middle(
     place: str, error: type[Exception], watched: Watched, run: Callable[..., int], probe: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    text = ("--tier", "text", "--samples", "1") if place == "matching" else ()
-    if text:
-        (watched.root / "templates.tsv").write_text(TEXT_TEMPLATE)
-    monkeypatch.setattr(PLACES[place], _quoting(error))
+    text = ("--tier", "text", "--samples", "6") if place == "matching" else ()
+    reached: list[bool] = []
+    monkeypatch.setattr(PLACES[place], _quoting(error, reached))
     if error is RuntimeError:
         monkeypatch.setenv("ASSAY_TRACEBACKS", "1")
-    assert run(*probe, *text) == 1
+    assert run(*probe, *text) == 1 and reached
     watched.check()
 
 
