@@ -26,6 +26,7 @@ MIN_RECORDS = 10
 MAX_EACH = 2000
 PERMUTATIONS = 199
 _FOLDS = 5
+_DIVISIONS, _FEW = 5, 500
 _BUCKETS = 1024
 _RIDGE = 1.0
 _WORD = re.compile(r"\w+")
@@ -80,16 +81,18 @@ def _shape_of(text: str, words: list[str]) -> list[float]:
 def out_of_fold_scores(features: npt.ArrayLike, labels: npt.ArrayLike, seed: int = 0) -> Floats:
     """Scores of each row by a ridge classifier that was fitted without its fold; `labels` rows, or rows x labelings.
 
-    Linear in the labels for given features and folds, so that many labelings cost little more than one.
+    The mean over several divisions into folds, since with few rows one division decides much by chance. Linear in the labels for
+    given features and folds, so that many labelings cost little more than one.
     """
     x, y = as_scores(features, "blind features", 2), np.asarray(labels, dtype=np.float64)
     columns = y.reshape(len(x), -1)
-    out = np.empty_like(columns)
-    for fold in np.array_split(np.random.default_rng(seed).permutation(len(x)), _FOLDS):
+    rng, out = np.random.default_rng(seed), np.zeros_like(columns)
+    divisions = _DIVISIONS if len(x) <= _FEW else 1
+    for fold in (part for _ in range(divisions) for part in np.array_split(rng.permutation(len(x)), _FOLDS)):
         kept = np.setdiff1d(np.arange(len(x)), fold)
         centre, level = x[kept].mean(axis=0), columns[kept].mean(axis=0)
         inside = x[kept] - centre
-        out[fold] = (x[fold] - centre) @ _ridge(inside, columns[kept] - level)
+        out[fold] += (x[fold] - centre) @ _ridge(inside, columns[kept] - level)
     return np.asarray(out.reshape(y.shape))
 
 

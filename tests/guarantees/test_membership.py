@@ -87,7 +87,7 @@ EVENTS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVENTS)
 def test_level(name: str) -> None:
-    print(f"\n| {name} | {hold(EVENTS[name], ALPHA, 1000):.4f} |")
+    print(f"\n| {name} | {hold(EVENTS[name], ALPHA, 300 if 'blind' in name else 1000):.4f} |")
 
 
 @pytest.mark.guarantee
@@ -101,7 +101,7 @@ def test_false_discovery_rate() -> None:
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_level_slice(name: str) -> None:
-    hold(EVENTS[name], ALPHA, 40, seed=3)
+    hold(EVENTS[name], ALPHA, 12 if "blind" in name else 40, seed=3)
 
 
 def test_members_are_found() -> None:
@@ -148,15 +148,15 @@ def shifted_run(rng: np.random.Generator) -> tuple[Word, bool]:
 @pytest.mark.slow
 def test_texts_that_differ_accuse_nobody() -> None:
     rng = np.random.default_rng(8)
-    words, naive = zip(*(shifted_run(rng) for _ in range(80)))
+    words, naive = zip(*(shifted_run(rng) for _ in range(50)))
     accused = sum(word is Word.MEMORISED for word in words)
-    print(f"\n| members of another source, 80 runs: memorised, rates alone | {accused / 80:.3f} | {np.mean(naive):.3f} |")
-    assert binomial_sf(accused, 80, ALPHA) > 1e-3 and np.mean(naive) > 0.5
+    print(f"\n| members of another source, 50 runs: memorised, rates alone | {accused / 50:.3f} | {np.mean(naive):.3f} |")
+    assert binomial_sf(accused, 50, ALPHA) > 1e-3 and np.mean(naive) > 0.5
 
 
 def test_texts_that_differ_slice() -> None:
     rng = np.random.default_rng(9)
-    assert Word.MEMORISED not in {shifted_run(rng)[0] for _ in range(3)}
+    assert Word.MEMORISED not in {shifted_run(rng)[0] for _ in range(2)}
 
 
 # ---------------------------------------------------------------- planted memories
@@ -172,7 +172,8 @@ def test_planted_records_are_recognised() -> None:
     rows = [Record(one.id, write_records(one, 1)[0], Role.MEMBER) for one in trained]
     rows += [Record(one.id, write_records(one, 1)[0], Role.NON_MEMBER) for one in people.heldout]
     models = [RunnerModel(planted_models.runner(plan)) for plan in (planted_models.SMALL, planted_models.SMALL.reference())]
-    plan = MembershipPlan(scores=("reference", "loss", "zlib", "min-k:0.2", "min-k++:0.2"), fpr=(0.05,))
+    # Drawn from one source: a control that objects once in twenty runs would only object by chance.
+    plan = MembershipPlan(scores=("reference", "loss", "zlib", "min-k:0.2", "min-k++:0.2"), fpr=(0.05,), shift_alpha=0.01)
     found = run_membership(plan, rows, models[0], models[1:], commit=COMMIT)
     assert found.verdict is not None and found.verdict.word is Word.MEMORISED, found.reasons
     assert found.scores[0].levels[0].rate.tpr > 0.8
