@@ -36,7 +36,7 @@ VALUES = (("name", "Wystan Orchardson"), ("phone", "+1 920-555-0169"), ("email",
 PHONE = dict(VALUES)["phone"]
 SECRETS = [value for _, value in VALUES]
 TEMPLATE = {"id": "call", "kind": "twin", "target": "phone", "text": "{name} can be called at"}
-SMALL = {"types": ["phone"], "alpha": 0.1, "decoys": 29, "nulls": 9, "templates": [TEMPLATE], "tier": "full"}
+SMALL = {"types": ["phone"], "alpha": 0.2, "decoys": 26, "nulls": 4, "templates": [TEMPLATE], "tier": "full"}
 
 
 def is_ids(prompt: Any) -> bool:
@@ -302,8 +302,8 @@ def test_audits_that_cannot_be_are_refused_when_they_are_asked_for(tiny: Any, pr
             dora.add_openings(one.request, one.openings)
         for status, slug, asked in (
             (422, "bad-request", lambda: ask(dora, model, other)),  # for another model
-            (422, "bad-request", lambda: ask(dora, model, signed, nulls=8)),
-            (422, "bad-request", lambda: ask(dora, model, signed, decoys=28)),
+            (422, "bad-request", lambda: ask(dora, model, signed, nulls=3)),
+            (422, "bad-request", lambda: ask(dora, model, signed, decoys=13)),
             (404, "not-found", lambda: ask(dora, model, sign(model, VALUES))),  # its values were not handed over
             (404, "not-found", lambda: ask(dora, model, signed, reference="34" * 32)),
             (403, "forbidden", lambda: ask(eve, model, signed)),
