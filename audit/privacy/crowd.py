@@ -16,6 +16,7 @@ from audit.privacy.records import Record, Records
 from audit.service_kinds import Resources
 from privacy.consent import Consent, Guard
 from privacy.errors import ConsentError, PrivacyError
+from privacy.invented.values import is_invented
 from privacy.people import Origin, Person
 from privacy.probes.plan import MAX_PEOPLE
 
@@ -130,7 +131,12 @@ def _canaries(crowd: Crowd, records: Sequence[Record]) -> Iterator[Person]:
     for id_, record in zip(crowd.ids(), records):
         if isinstance(record, str) or set(record) != wanted or not all(isinstance(value, str) for value in record.values()):
             raise RequestError(f"{id_} of the records must be a person: texts for {', '.join(sorted(wanted))}, nothing else")
-        yield Person(id_, {name: str(record[name]) for name in (NAME, *crowd.types)}, Origin.CANARY)
+        values = {name: str(record[name]) for name in (NAME, *crowd.types)}
+        if real := sorted(type_ for type_ in crowd.types if not is_invented(type_, values[type_])):
+            raise RequestError(
+                f"{id_} is no canary: its {real[0]} is none that the generator of nulls draws; values of real people need consent"
+            )
+        yield Person(id_, values, Origin.CANARY)
 
 
 def check_crowd(crowd: Crowd, types: Sequence[str], people: Sequence[Any]) -> int:
@@ -144,7 +150,7 @@ def check_crowd(crowd: Crowd, types: Sequence[str], people: Sequence[Any]) -> in
     for place, (shape, person) in enumerate(zip(crowd.shapes(), people)):
         found = [(one.measured.type, one.measured.commitment, one.measured.length_class) for one in person.items]
         asked = sorted(type_ for type_ in shape if type_ in types)
-        if person.origin is not origin or sorted(type_ for type_, _, _ in found) != asked:
+        if person.group is not None or person.origin is not origin or sorted(type_ for type_, _, _ in found) != asked:
             raise EvidenceError(f"what was measured of {person.id} is not what the request covers")
         if crowd.consents:
             items = {(item.type, item.commitment, item.length_class) for item in crowd.consents[place].items}

@@ -85,7 +85,9 @@ class PrivacyExtraction(ModelAudit):
         facts = {MODEL: result.model, REFERENCE: result.reference}
         check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
         rate, shown = result.rates[0], content["result"]
-        verdict, claim = judge_word("4 claim", "records are extracted no more than controls", [result.verdict.word])
+        # A difference that was not found is no equality: the claim holds where no record was extracted at all.
+        doubt = f"{rate.extracted} of {rate.records} records are extracted all the same" if rate.extracted else ""
+        verdict, claim = judge_word("4 claim", "records are extracted no more than controls", [result.verdict.word], doubt)
         controls = f"{rate.controls_extracted} of {rate.controls} controls, {rate.extracted} of {rate.records} records"
         checks = (
             Check("1 records", True, f"{rate.records} records and {rate.controls} controls, {result.too_short} too short"),

@@ -36,6 +36,7 @@ GROUPS = (Role.MEMBER, Role.CANDIDATE, Role.DECOY, Role.POPULATION)
 _BOUND = (
     "a model behind an address tells no digest; that the reference saw none of the records is looked at by a control, not proved",
     "blind controls are measured with the texts and stated by the signer; the rest follows from ranks",
+    "not recognised means: not by these scores, on so many records; it does not show that they were not trained on",
 )
 
 

@@ -28,12 +28,14 @@ def as_records(records: Records, needed: Sequence[Role], optional: Sequence[Role
     return found
 
 
-def judge_word(id_: str, claim: str, words: Sequence[Word]) -> tuple[Verdict, Check]:
-    """Verdict and check of the claim that nothing is memorised: refuted by one `memorised`, shown if all are `not detected`."""
+def judge_word(id_: str, claim: str, words: Sequence[Word], doubt: str = "") -> tuple[Verdict, Check]:
+    """Verdict and check of the claim that nothing is memorised: refuted by one `memorised`, shown if all are `not detected` and
+    there is no `doubt` that memory would have been seen."""
     counts = ", ".join(f"{words.count(word)} {word.value}" for word in Word if word in words) or "nothing was judged"
     detail = f"claimed that {claim}: {counts}"
     if Word.MEMORISED in words:
         return "refuted", Check(id_, False, detail)
-    if words and all(word is Word.NOT_DETECTED for word in words):
+    detail = f"{detail}; {doubt}" if doubt else detail
+    if words and not doubt and all(word is Word.NOT_DETECTED for word in words):
         return "holds", Check(id_, True, detail)
     return "inconclusive", Check(id_, None, detail)

@@ -136,8 +136,21 @@ class PrivacyUnlearning(ModelAudit):
             Check("3 claim", ok, f"claimed that it is forgotten: {result.verdict.value}{f' ({why})' if why else ''}"),
         )
         outputs = {name: shown[name] for name in ("verdict", "utility", "sections", "reasons")}
-        conditions = (*model_conditions(registered), AUTHORITY, *_LIMITS)
+        conditions = (*model_conditions(registered), AUTHORITY, *_LIMITS, *_terms(asked))
         return Outcome(verdict, checks, {**outputs, "alpha": asked.plan.alpha}, conditions)
+
+
+def _terms(asked: UnlearningAsked) -> tuple[str, ...]:
+    """What "within the margins" meant: a margin wide enough lets anything pass."""
+    margins = ", ".join(f"{metric} {margin:g}" for metric, margin in sorted(asked.plan.margins.items()))
+    attacks = [
+        f"{asked.plan.rewordings} rewordings" if asked.plan.rewordings else "",
+        "relearning" if asked.plan.relearning else "",
+    ]
+    found = f"margins: {margins}; attacks: {', '.join(filter(None, attacks)) or 'none but asking'}"
+    if ORIGINAL in asked.models.digests:
+        return (found,)
+    return found, "no original was asked: that there was anything to forget is not shown"
 
 
 def _read_fact(record: Record, number: int, group: str) -> Fact:

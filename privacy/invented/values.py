@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 
-from privacy.errors import ValueFormatError
+from privacy.errors import PrivacyError, ValueFormatError
 from privacy.invented import addresses, emails, identifiers, names, phones, unstructured
 from privacy.invented.slots import Format, Read, draw_others
 from privacy.invented.slots import draw_value as _draw
+from privacy.invented.words import DOMAINS, FREE_ZIPS, TOWNS
+from privacy.matching.phones import parse_phone
 
 _READERS: dict[str, Callable[[str, str | None], Read]] = {
     "name": names.read,
@@ -46,6 +49,31 @@ def read_format(type_: str, like: str, region: str | None = "US") -> Read:
     if "\0" in like:
         raise ValueFormatError(f"a value of type {type_} holds a NUL character")
     return _READERS[type_](like, region)
+
+
+def is_invented(type_: str, value: str) -> bool:
+    """Whether `invent_value` could have given this value: of the closed lists, and in a space that is nobody's, if the type has
+    one. What is not was not drawn by this generator, whoever says so."""
+    try:
+        read = read_format(type_, value)
+        return read.own is not None and _NOBODYS.get(type_, lambda value: True)(value)
+    except PrivacyError:
+        return False
+
+
+def _is_nobodys_place(value: str) -> bool:
+    parts = value.split(", ")
+    return len(parts) == 3 and parts[1] in TOWNS and parts[2][3:6] in FREE_ZIPS
+
+
+_NOBODYS: dict[str, Callable[[str], bool]] = {
+    "phone": lambda value: re.fullmatch(r"\+1[0-9]{3}55501[0-9]{2}", parse_phone(value, "US")) is not None,
+    "email": lambda value: value.rpartition("@")[2] in DOMAINS,
+    "address": _is_nobodys_place,
+    "iban": lambda value: value[:2] == "DE" and re.sub(r"\W", "", value)[4:7] == "999",
+    "payment-card": lambda value: re.sub(r"\D", "", value)[:4] == "9999",
+    "us-ssn": lambda value: 870 <= int(re.sub(r"\D", "", value)[:3]) < 900,
+}
 
 
 def draw_values(type_: str, like: str, count: int, rng: random.Random, region: str | None = "US") -> list[str]:

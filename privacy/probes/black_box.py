@@ -87,6 +87,8 @@ class _Run:
         self.tests = plan.tests(people)
         if self.access is not Access.TEXT:
             check_nulls(plan.nulls, self.tests, plan.alpha)
+        else:
+            measures.check_samples(plan, self.tests, plan.decoys)
         self.facts = model.facts()
         self.reference_facts = reference.facts() if reference is not None else None
         if self.access is Access.FULL and self.reference_facts and not self.reference_facts.access.covers(Access.FULL):

@@ -64,8 +64,8 @@ def read_facts(value: Any, what: str) -> ModelFacts:
         isinstance(value["name"], str) and len(value["name"]) <= MAX_TEXT
         and (digest is None or (isinstance(digest, str) and _HEX64.fullmatch(digest) is not None))
         and value["access"] in list(Access)
-        and type(value["top_k"]) is int and type(value["deterministic"]) is bool
-        and (vocabulary is None or type(vocabulary) is int)
+        and type(value["top_k"]) is int and value["top_k"] >= 0 and type(value["deterministic"]) is bool
+        and (vocabulary is None or (type(vocabulary) is int and vocabulary > 0))
     )  # fmt: skip
     if not fits:
         raise ScoreError(f"{what} of the result is no description of a model")
@@ -80,6 +80,8 @@ def _people(rows: Any, plan: ProbePlan, access: Access, decoys: bool) -> list[Me
     for place, person in enumerate(found, 1):
         if (person.origin is Origin.DECOY) is not decoys:
             raise ScoreError(f"{what} row {place} of the result has an origin that does not belong there")
+        if decoys and person.group is not None:
+            raise ScoreError(f"{what} row {place} of the result has a group; decoys have none")
     return found
 
 
