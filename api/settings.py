@@ -8,6 +8,7 @@ from pathlib import Path
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+DEFAULT_CONSENT_USES = 3
 PRIVATE_VARIABLE = "ASSAY_PRIVATE_ENDPOINTS"
 MAX_JSON_BODY_BYTES = 4 * 1024 * 1024
 
@@ -24,7 +25,7 @@ class Settings:
     port: int = DEFAULT_PORT
     worker: str | None = "serve"
     private_endpoints: bool = False
-    consent_uses: int = 3
+    consent_uses: int = DEFAULT_CONSENT_USES
 
     @property
     def database_url(self) -> str:
