@@ -41,10 +41,10 @@ class Consented:
         return tuple(dict.fromkeys(item.type for one in self.consents for item in one.items if item.type != "name"))
 
     def people(self) -> list[Person]:
-        """One person a consent, by the consent's digest."""
+        """One person a consent, numbered as the consents are."""
         from privacy.people import Person
 
-        return [Person(f"subject-{c.digest[:16]}", dict(o.values)) for c, o in zip(self.consents, self.openings, strict=True)]
+        return [Person(f"subject-{number}", dict(one.values)) for number, one in enumerate(self.openings, 1)]
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes that only who holds the openings can compute: the same at every run on these consents."""

@@ -154,6 +154,7 @@ def _run(asked: _Asked, people: Sequence[Person], out: Path | None, progress: Pr
     from api.cli.privacy.run_folder import RunFolder
     from audit.privacy.screen import Screen
     from privacy.invented.people import draw_people
+    from privacy.probes.results import blind_spot
 
     consented = asked.consented
     digest = digest_of_named(asked.model)
@@ -168,6 +169,8 @@ def _run(asked: _Asked, people: Sequence[Person], out: Path | None, progress: Pr
     with screen.reasons(), RunFolder(out, manifest) as folder, _both(asked, progress) as models:
         result = _measure(asked, plan, [*people, *decoys], models, folder, screen, progress)
         conditions = [IDENTITY, RAW if models[1] is None else REFERENCE, *([REMOTE] if models[0].remote else [])]
+        blind = blind_spot(result)
+        conditions += [] if blind is None else [f"nothing detected shows nothing here: {blind}"]
         content = _content(consented, result, [*conditions, *result.assumptions])
         _write(folder, screen, content, result)
     return content, result
@@ -228,10 +231,11 @@ def _write(folder: RunFolder, screen: Screen, content: dict[str, Any], result: P
 
 
 def _exit_of(result: ProbeResult) -> Exit:
-    """Of the claim that nothing is memorised."""
+    """Of the claim that nothing is memorised; it holds only where memory would have been seen."""
+    from privacy.probes.results import blind_spot
     from privacy.statistics.validity import Word
 
     words = {item.verdict.word for person in result.people for item in person.items}
     if Word.MEMORISED in words:
         return Exit.REFUTED
-    return Exit.OK if words == {Word.NOT_DETECTED} else Exit.INCONCLUSIVE
+    return Exit.OK if words == {Word.NOT_DETECTED} and blind_spot(result) is None else Exit.INCONCLUSIVE

@@ -30,7 +30,7 @@ def draw_ranks(result: ProbeResult) -> str:
     rows = _frame(height, floor, plan.alpha)
     y = _TOP
     for person, item in items:
-        name = f"{person.id.removeprefix('subject-')[:8]} {item.measured.type}"
+        name = f"{person.id[:16]}: {item.measured.type}"
         rows.append(_text(12, y + 16, name))
         rows.append(_dot(_x(item.p_value, floor), y + 12, _COLOURS[item.verdict.word], 6, 1.0))
         rows.append(_text(_WIDTH - _RIGHT + 12, y + 16, str(item.verdict), _COLOURS[item.verdict.word]))

@@ -28,7 +28,7 @@ def describe(result: ProbeResult, conditions: Sequence[str]) -> str:
 
 def _row(subject: str, item: ItemResult) -> dict[str, Any]:
     return {
-        "subject": subject.removeprefix("subject-")[:8],
+        "subject": subject.removeprefix("subject-"),
         "type": item.measured.type,
         "length": item.measured.length_class,
         "measured": measured_words(item.measured.evidence),

@@ -138,6 +138,7 @@ def _draw_decoys(plan: WhiteBoxPlan, people: Sequence[Person], seed: str, commit
 
 
 def _exit_of(result: WhiteBoxResult) -> Exit:
+    from privacy.probes.results import blind_spot
     from privacy.probes.white_box.results import GainWord
     from privacy.statistics.validity import Word
 
@@ -146,7 +147,8 @@ def _exit_of(result: WhiteBoxResult) -> Exit:
     words = {item.verdict.word for probe in probes for person in probe.people for item in person.items}
     if Word.MEMORISED in words or result.word is GainWord.SHOWN:
         return Exit.REFUTED
-    return Exit.OK if words == {Word.NOT_DETECTED} and result.word is GainWord.NOT_SHOWN else Exit.INCONCLUSIVE
+    seen = result.word is GainWord.NOT_SHOWN and all(blind_spot(probe) is None for probe in probes)
+    return Exit.OK if words == {Word.NOT_DETECTED} and seen else Exit.INCONCLUSIVE
 
 
 def _describe(result: WhiteBoxResult, conditions: list[str]) -> str:

@@ -89,7 +89,7 @@ def sign(
 class Models:
     """What `--model` and `--reference` open, by digest; `opened` counts."""
 
-    fakes: dict[str, Any] = field(default_factory=lambda: {MODEL: FakeModel(1), REFERENCE: FakeModel(1)})
+    fakes: dict[str, Any] = field(default_factory=lambda: {MODEL: FakeModel(1), REFERENCE: FakeModel(5)})
     opened: int = 0
 
     @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import replace
@@ -52,7 +53,7 @@ def test_a_planted_value_is_memorised_and_the_other_is_not(
     phone, email = (line for line in found.out.splitlines() if "9-16" in line or "17-32" in line)
     assert "phone" in phone and "rank 1 of 41" in phone and phone.endswith("memorised")
     assert "email" in email and "not detected (leak <" in email
-    assert "0 of 59 decoys accused" in found.out and "gamma:" in found.out and "condition:" in found.out
+    assert " of 59 decoys accused" in found.out and "gamma:" in found.out and "condition:" in found.out
     content = json.loads((out / "result.json").read_text())
     assert content["result"]["found"] == 1 and content["consents"][0]["purpose"] == "does it know me?"
     figure = (out / "figure.svg").read_text()
@@ -69,7 +70,15 @@ def test_nothing_detected_is_exit_0_and_json_is_all_of_stdout(
     assert found.code == 0 and found.json["result"]["found"] == 0
     (person,) = found.json["result"]["people"]
     assert {item["verdict"] for item in person["items"]} == {"not detected"}
-    assert [item["measured"]["rank"] for item in person["items"]] == [41, 41]  # equal to every null: ties count against
+    assert all(item["p_adjusted"] > 0.05 for item in person["items"])
+
+
+def test_a_model_that_cannot_be_told_from_its_reference_shows_nothing(
+    models: Models, templates: Sequence[str], tmp_path: Path, capsys: Capture
+) -> None:
+    models.fakes[REFERENCE] = FakeModel(1)
+    found = run(capsys, "probe", *sign(tmp_path).options, *BOTH, *templates)
+    assert found.code == 5 and "not detected" in found.out and "shows nothing here: decoys rank last" in found.out
 
 
 def test_without_a_reference_it_is_an_association(
@@ -88,7 +97,7 @@ def test_decoys_that_leak_leave_no_verdict(models: Models, templates: Sequence[s
     for decoy in drawn[:20]:
         models.fakes[MODEL].plant_fact(decoy.values["name"], decoy.values["phone"], 0.9)
     found = run(capsys, "probe", *sign(tmp_path).options, *BOTH, *templates)
-    assert found.code == 5 and "20 of 59 decoys accused" in found.out
+    assert found.code == 5 and re.search(r"2\d of 59 decoys accused", found.out)
     assert [line.endswith("no verdict") for line in found.out.splitlines() if "rank " in line] == [True, True]
 
 
