@@ -5,8 +5,11 @@ An upload is removed when its audit has ended, however it ended, when it expires
 
 from __future__ import annotations
 
+import itertools
 import logging
+import re
 import traceback
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +34,9 @@ RECORDS_DAYS = 30
 # What a crash left of an upload whose transaction did not come about; younger files may belong to one that is under way.
 STRAY_AGE_S = 600.0
 NAME = "name"
+MAX_NAME_WORDS = 4
+_NAME = re.compile(r"(?:[^\W\d_]|[ .,'\u2019\u0300-\u036f-]){1,100}")
+_PARTICLES = frozenset(("van", "von", "der", "den", "de", "la", "le", "di", "da", "dos", "du", "del", "bin", "al", "ter", "zu"))
 
 _log = logging.getLogger("assay.uploads")
 
@@ -93,11 +99,16 @@ class PrivateUploads:
         return kept
 
     def _name_tag(self, openings: Openings, model_digest: str) -> str | None:
-        """A pseudonym of the name, so that asking about one name can be counted: other spellings of it are not noticed."""
-        from privacy.matching.folding import bare, fold
+        """Pseudonyms of every two words of the name, so that asking about one name can be counted, whatever stands around it.
 
-        names = sorted(" ".join(sorted(bare(fold(value).text).split())) for type_, value in openings.values if type_ == NAME)
-        return self.vault.sealer.pseudonym("\x00".join([model_digest, *names])) if names else None
+        Raises RequestError for a name that says more than a name.
+        """
+        names = [value for type_, value in openings.values if type_ == NAME]
+        if len(names) > 1:
+            raise RequestError("a consent covers one name")
+        pairs = [pair for name in names for pair in itertools.combinations(_words_of_name(name), 2)]
+        tags = {self.vault.sealer.pseudonym("\x00".join([model_digest, *pair]))[: sealed.TAG_CHARS] for pair in pairs}
+        return "".join(sorted(tags)) or None
 
     def list_uploads(self, caller: Principal) -> Sequence[SealedUpload]:
         """Every upload the caller may use, newest first; an administrator sees all (not what is in them)."""
@@ -149,6 +160,24 @@ def _silent() -> Iterator[None]:
         places = "".join(traceback.format_tb(error.__traceback__))
         _log.error("reading an upload failed: %s at\n%s", type(error).__name__, places)
         raise AuditError("an internal error; the operator's log has the details") from None
+
+
+def _words_of_name(value: str) -> list[str]:
+    """The words by which a name is counted, sorted: without titles, initials and particles. Raises RequestError."""
+    from privacy.errors import PrivacyError
+    from privacy.matching.names import parse_name
+
+    try:
+        value = unicodedata.normalize("NFC", value)
+        parsed = parse_name(value)
+    except PrivacyError as error:
+        raise RequestError(f"name: {error}") from None
+    words = {word for part in parsed for word in re.split("['\u2019]", part) if len(word) > 1 and word not in _PARTICLES}
+    if not _NAME.fullmatch(value) or len(words) > MAX_NAME_WORDS:
+        raise RequestError(
+            f"a name holds at most {MAX_NAME_WORDS} names, in letters, with spaces and .,'- between them: it is asked with"
+        )
+    return sorted(words)
 
 
 def _check_openings(consent: Any, openings: Any, now: datetime) -> tuple[Consent, Openings]:

@@ -179,8 +179,9 @@ class WatermarkKeyRow(Base):
 class SealedUpload(Base):
     """What may be known of a sealed upload: `kind` is "openings" (`digest` is the consent's) or "records" (their commitment).
 
-    `facts` is public. `subject`, `nonce` and `model_digest` are the consent's, null for records. `name_tag` is a pseudonym of
-    the name that the values belong to, which only this service can make. `audit_id` is set while an audit uses the upload.
+    `facts` is public. `subject`, `nonce` and `model_digest` are the consent's, null for records. `name_tag` holds pseudonyms of
+    the name that the values belong to, one of every two words, which only this service can make. `audit_id` is set while an
+    audit uses the upload.
     """
 
     __tablename__ = "sealed_uploads"
