@@ -73,7 +73,11 @@ def local_run(
             raise CommandError(f"{role} and {same} are the same model; they must differ", Exit.USAGE)
     manifest = {**asked, "models": digests, "records": _digest_of(values)}
     with screen.reasons(), RunFolder(out, manifest) as folder, ExitStack() as stack:
-        models = {role: stack.enter_context(opened(spec, device, bar, key)) for role, spec in specs.items()}
+        home = next(iter(specs.values())).partition("#")[0]  # the key belongs to the address of the first model
+        models = {
+            role: stack.enter_context(opened(spec, device, bar, key if spec.partition("#")[0] == home else None))
+            for role, spec in specs.items()
+        }
         yield LocalRun(models, folder, screen, bar)
 
 
