@@ -23,6 +23,11 @@ _TOKEN_BYTES = 16
 Make = Callable[[], bytes]
 
 
+def new_token() -> str:
+    """The secret of a run: who goes on with it, and the key of what it invents and commits to."""
+    return secrets.token_hex(_TOKEN_BYTES)
+
+
 class RunFolder:
     """One run at a time; the same command on the same folder goes on where it was ended. `token` is a secret of this run.
 
@@ -32,7 +37,7 @@ class RunFolder:
     def __init__(self, path: Path | None, manifest: Mapping[str, Any]) -> None:
         """Raises ConsentError when the folder holds another run, is in use, or is damaged."""
         self.path = path
-        self.token = secrets.token_hex(_TOKEN_BYTES)
+        self.token = new_token()
         self._lock: int | None = None
         if path is None:
             return

@@ -24,6 +24,12 @@ WORDS = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _the_same_token_in_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commitments follow from it, and from these the halves of non-members, splits of people, decoys and nulls."""
+    monkeypatch.setattr("api.cli.privacy.run_folder.new_token", lambda: "5" * 32)
+
+
 def texts(count: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     return [" ".join(rng.choice(WORDS) for _ in range(6)) for _ in range(count)]
@@ -234,11 +240,9 @@ def test_failures_in_the_middle(error: BaseException, corpus: Path, models: Mode
 def test_soft_prompts_on_a_stand_in(
     known: bool, code: int, word: str, models: Models, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Everything random follows from the token of the run, which is fixed here."""
     people = crowd(34, "p", 5)
     stand_in = Remembering(people if known else [], recall=0.0, plain=12.0)
     monkeypatch.setattr("api.cli.privacy.named_model.white_box_of", lambda model: stand_in)
-    monkeypatch.setattr("api.cli.privacy.run_folder.secrets.token_hex", lambda size: "5" * (2 * size))
     path = write(
         tmp_path / "people.jsonl", [{"id": f"{person.values['name']}!", "values": dict(person.values)} for person in people]
     )
