@@ -37,14 +37,21 @@ def gather(named: Iterable[tuple[str, str | None]], pairs: Iterable[str], file: 
 
 
 def _ask(type_: str) -> str:
+    import warnings
+    from getpass import GetPassWarning
+
     import typer
 
     if not is_type(type_):
         raise CommandError(f"a value of an unknown type cannot be asked for; there are {', '.join(known_types())}", Exit.USAGE)
     try:
-        return str(typer.prompt(type_, hide_input=True, err=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GetPassWarning)
+            return str(typer.prompt(type_, hide_input=True, err=True))
     except typer.Abort:
         raise CommandError(f"no {type_} was given", Exit.INTERRUPTED) from None
+    except GetPassWarning:
+        raise CommandError("there is no terminal to ask on without echo; give values with --from FILE", Exit.USAGE) from None
 
 
 def read_values(path: Path) -> Values:

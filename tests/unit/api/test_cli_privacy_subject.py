@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import stat
 import sys
+import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +65,15 @@ def test_values_are_asked_without_echo(tmp_path: Path, capsys: Capture, monkeypa
     found = run(capsys, "subject", "new", *words, "-o", str(tmp_path / "s.json"))
     assert found.code == 0 and "history" not in found.err
     assert asked == [("name", True), ("phone", True), ("email", True)]
+
+
+def test_nothing_is_asked_where_the_answer_would_show(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shows(text: str, hide_input: bool, err: bool) -> str:
+        warnings.warn("Can not control echo on the terminal.", getpass.GetPassWarning, stacklevel=2)
+        return NAME
+
+    monkeypatch.setattr(typer, "prompt", shows)
+    refused(run(capsys, "subject", "new", "--name", "-", "-o", str(tmp_path / "s.json")), 2, "--from FILE")
 
 
 def test_a_phone_of_a_region_is_taken_with_a_remark(tmp_path: Path, capsys: Capture) -> None:
