@@ -185,7 +185,7 @@ class _Run:
         rows = []
         for target in targets:
             self._look_whether_cancelled()
-            rows.append(find_doubt(self.plan, target, self.access, self.model, self.reference))
+            rows.append(find_doubt(self.plan, target, self.tests, self.access, self.model, self.reference))
         return json.dumps(rows).encode()
 
     def _by_person(self, found: Sequence[Evidence], doubts: Sequence[Doubt | None]) -> list[MeasuredPerson]:

@@ -22,14 +22,16 @@ from privacy.matching.folding import bare, fold
 from privacy.people import Person
 from privacy.probes.model import Access, ProbedModel
 from privacy.probes.plan import ProbePlan
-from privacy.probes.scoring import SPREADS, score_splits
+from privacy.probes.scoring import SPREADS, ask
 from privacy.probes.targets import Candidates, Split, Target, split_all
 from privacy.probes.top_k import ListedTokens, after_shared
 from privacy.statistics.planning import nulls_needed
 from privacy.statistics.ranking import rank_p_value
 from privacy.statistics.scores import Floats, calibrate, join_templates
 
-MAX_NAMES = 199
+MAX_NAMES = {Access.FULL: 999, Access.TOP_K: 199}
+"""Other names that a value is asked with, at most: each costs as much as a null, and nothing of a prompt is shared."""
+ASKED_AT_ONCE = 64
 COMPARED = 32
 """Generated values that tell which parts of a value all values of its format have."""
 _LETTERS, _DIGITS = 4, 4
@@ -46,14 +48,17 @@ class Doubt(StrEnum):
 
 
 def find_doubt(
-    plan: ProbePlan, target: Target, access: Access, model: ProbedModel, reference: ProbedModel | None
+    plan: ProbePlan, target: Target, tests: int, access: Access, model: ProbedModel, reference: ProbedModel | None
 ) -> Doubt | None:
-    """The first that applies. The text tier compares with other names by its controls. Raises what scoring raises."""
+    """The first that applies, where there are so many tests. The text tier compares with other names by its controls.
+
+    Raises what scoring raises.
+    """
     if follows_from_prompt(plan, target):
         return Doubt.FOLLOWS
     if access is Access.TEXT:
         return None
-    return Doubt.ANY_NAME if fits_any_name(plan, target, access, model, reference) else None
+    return Doubt.ANY_NAME if fits_any_name(plan, target, tests, access, model, reference) else None
 
 
 # ---------------------------------------------------------------- what the prompt says
@@ -113,14 +118,14 @@ def _is_within(letters: str, initials: str) -> bool:
 
 
 def fits_any_name(
-    plan: ProbePlan, target: Target, access: Access, model: ProbedModel, reference: ProbedModel | None
-) -> bool:  # fmt: skip
-    """Whether the value scores no higher with its own name and items than with invented ones: its rank among so many names that
-    it could be below alpha. Any string keeps its length and its words here, whatever it is among values of its format."""
-    names = min(MAX_NAMES, nulls_needed(1, plan.alpha))
+    plan: ProbePlan, target: Target, tests: int, access: Access, model: ProbedModel, reference: ProbedModel | None
+) -> bool:
+    """Whether the value scores no higher with its own name and items than with invented ones: it must rank first among as many as
+    an accusation needs nulls (at most MAX_NAMES). A string keeps its length and its words here, whatever these are among values
+    of its format: where the model knows nobody, an accusation stays as rare as it should be even if these favour it."""
+    names = min(MAX_NAMES[access], nulls_needed(tests, plan.alpha))
     try:
-        others = list(_other_people(plan, target, names))
-        lows, highs = np.array([_bounds(plan, one, access, model, reference) for one in (target, *others)]).transpose(1, 2, 0)
+        lows, highs = _bounds(plan, [target, *_other_people(plan, target, names)], access, model, reference)
     except BoundaryError:
         return True  # the tokenizer joins other names with the value: nothing can be compared
     if not np.isfinite(highs).all() or np.isneginf(lows[:, 0]).all():
@@ -131,7 +136,7 @@ def fits_any_name(
         slack = max(1 / SPREADS, plan.tolerance) if plan.tolerance else 0.0
     else:
         observed, rest = float(lows[:, 0].max()), highs[:, 1:].max(axis=0)
-    return rank_p_value(observed - slack, rest) > max(plan.alpha, 1 / (names + 1)) * (1 + 1e-12)
+    return rank_p_value(observed - slack, rest) > 1.5 / (names + 1)
 
 
 def _other_people(plan: ProbePlan, target: Target, count: int) -> Iterator[Target]:
@@ -152,24 +157,37 @@ def _others(type_: str, like: str, count: int, rng: random.Random, region: str |
 
 
 def _bounds(
-    plan: ProbePlan, target: Target, access: Access, model: ProbedModel, reference: ProbedModel | None
+    plan: ProbePlan, targets: Sequence[Target], access: Access, model: ProbedModel, reference: ProbedModel | None
 ) -> tuple[Floats, Floats]:
-    """The score of the value after each template: from, and to."""
-    others = _others(target.type, target.value, COMPARED, random.Random(f"{plan.seed}/shared"), plan.region)
-    candidates = Candidates(0, (target.value, *(other for other in others if other != target.value)))
-    splits = [_alone(split, access) for split in split_all(model, target, candidates)]
-    lengths = np.array([float(len(tails[0])) for _, tails in splits])
+    """The score of the value after each template, for each of these people: from, and to (templates x people)."""
+    (first, *_) = targets
+    others = _others(first.type, first.value, COMPARED, random.Random(f"{plan.seed}/shared"), plan.region)
+    candidates = Candidates(0, (first.value, *(other for other in others if other != first.value)))
+    splits = _split(model, targets, candidates, access)
+    shape = (len(targets), len(first.templates))
+    lengths = np.array([float(len(tails[0])) for _, tails in splits]).reshape(shape).T
     if access is Access.TOP_K:
         tokens = ListedTokens(model)
-        lows, highs = (np.array(side) for side in zip(*(tokens.bound_all(prompt, tails[0]) for prompt, tails in splits)))
+        found = np.array([tokens.bound_all(prompt, tails[0]) for prompt, tails in splits])
+        lows, highs = (found[:, side].reshape(shape).T for side in (0, 1))
     else:
-        lows = highs = score_splits(model, splits)[:, 0]
+        lows = highs = _scores(model, splits).reshape(shape).T
     if reference is None:
         return lows, highs
-    theirs = score_splits(reference, [_alone(split, access) for split in split_all(reference, target, candidates)])[:, 0]
+    theirs = _scores(reference, _split(reference, targets, candidates, access)).reshape(shape).T
     if access is Access.FULL:
         return (calibrate(lows, theirs, lengths),) * 2
     return (lows - theirs) / lengths, (highs - theirs) / lengths
+
+
+def _split(model: ProbedModel, targets: Sequence[Target], candidates: Candidates, access: Access) -> list[Split]:
+    """People one after the other, each with all templates."""
+    return [_alone(split, access) for one in targets for split in split_all(model, one, candidates)]
+
+
+def _scores(model: ProbedModel, splits: Sequence[Split]) -> Floats:
+    parts = [ask(model, splits[i : i + ASKED_AT_ONCE]) for i in range(0, len(splits), ASKED_AT_ONCE)]
+    return np.array([row[0] for part in parts for row in part])
 
 
 def _alone(split: Split, access: Access) -> Split:

@@ -67,7 +67,7 @@ def _score(
     logs, lengths = [np.zeros(shape) for shape in shapes], [np.zeros(shape) for shape in shapes]
     contexts, done = sum(count for count, _ in shapes), 0
     for call in _calls(model, targets, drawn):
-        found = _ask(model, [split for _, _, split in call])
+        found = ask(model, [split for _, _, split in call])
         for (place, row, (_, tails)), sums in zip(call, found):
             logs[place][row] = sums
             lengths[place][row] = [len(tail) for tail in tails]
@@ -99,7 +99,7 @@ def _calls(model: ProbedModel, targets: Sequence[Target], drawn: Sequence[Candid
         yield call
 
 
-def _ask(model: ProbedModel, call: Sequence[Split]) -> list[list[float]]:
+def ask(model: ProbedModel, call: Sequence[Split]) -> list[list[float]]:
     """ln q of every candidate of every prompt."""
     found = model.score_candidates([prompt for prompt, _ in call], [tails for _, tails in call])
     fits = len(found) == len(call) and all(
@@ -119,4 +119,4 @@ def sum_logs(logs: Sequence[float]) -> float:
 
 def score_splits(model: ProbedModel, splits: Sequence[Split]) -> Floats:
     """ln q of every candidate after the prompt of each template (templates x candidates)."""
-    return np.array([row for split in splits for row in _ask(model, [split])])
+    return np.array([row for split in splits for row in ask(model, [split])])
