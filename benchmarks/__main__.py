@@ -12,7 +12,7 @@ import sys
 from benchmarks.measure import ROOT
 
 WATERMARK = ("green_list", "shift_keyed", "batch_detection", "generation", "robustness", "stealing")
-PRIVACY = ("candidates",)
+PRIVACY = ("candidates", "privacy_power")
 
 
 def main() -> None:

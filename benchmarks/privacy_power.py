@@ -4,9 +4,7 @@ Invented people stand in the training text 1, 4, 16 or 64 times, others are held
 number of times: how many of the people are found, with 95 % Clopper-Pearson intervals, and how many held out are accused.
 
 black-box    ranks among generated values, phone and e-mail, people drawn as canaries: an exact basis
-calibrated   the same people taken for data subjects: scores against a reference model that was trained without anybody planted
-white-box    a soft prompt tuned on some planted people, measured on others, beside a control prompt and no prompt
-unlearning   retrained without the people to forget, and the original, each against the other retrained one (TOST)
+calibrated   the same people taken for data subjects: scores against a reference model that was trained with nobody planted
 """
 
 from __future__ import annotations

@@ -34,12 +34,14 @@ KEY = bytes(32)
 @dataclass(frozen=True)
 class Share:
     """Of `people` who stand in the text `repetitions` times: `found` by the verdict (false-discovery rate alpha over all people
-    of the run), `sure` by Holm over all people (no false accusation at all with probability 1 - alpha)."""
+    of the run), `sure` by Holm over all people (no false accusation at all with probability 1 - alpha), `apart` with a smaller p
+    than anybody held out (no false accusation among these, as it came out)."""
 
     repetitions: int
     people: int
     found: int
     sure: int
+    apart: int
 
 
 def open_model(plan: PlantedPlan) -> RunnerModel:
@@ -79,19 +81,21 @@ def shares(result: ProbeResult) -> list[Share]:
     """By number of repetitions, those held out (0) first."""
     sure = holm([person.p_value for person in result.people]) <= result.plan.alpha
     counts = sorted({int(person.group or 0) for person in result.people})
+    smallest = min(person.p_value for person in result.people if person.group == "0")
     rows = []
     for count in counts:
         own = [i for i, person in enumerate(result.people) if int(person.group or 0) == count]
         found = sum(result.people[i].verdict.word is Word.MEMORISED for i in own)
-        rows.append(Share(count, len(own), found, sum(bool(sure[i]) for i in own)))
+        apart = sum(result.people[i].p_value < smallest for i in own)
+        rows.append(Share(count, len(own), found, sum(bool(sure[i]) for i in own), apart))
     return rows
 
 
 def table(rows: Sequence[Share]) -> list[str]:
-    lines = ["| times in the text | people | found (false-discovery rate) | found (family-wise) |", "|---|---|---|---|"]
+    lines = ["| times in the text | verdict | family-wise | p below all held out |", "|---|---|---|---|"]
     for row in rows:
-        found, sure = (f"{k} of {row.people} {_interval(k, row.people)}" for k in (row.found, row.sure))
-        lines.append(f"| {row.repetitions or '0 (held out)'} | {row.people} | {found} | {sure} |")
+        found, sure, apart = (f"{k} of {row.people} {_interval(k, row.people)}" for k in (row.found, row.sure, row.apart))
+        lines.append(f"| {row.repetitions or '0 (held out)'} | {found} | {sure} | {apart} |")
     return lines
 
 
