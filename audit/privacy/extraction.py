@@ -19,6 +19,7 @@ from audit.privacy.params import (
     Asked,
     Registered,
     check_facts,
+    check_plan,
     model_conditions,
     read_members,
     read_models,
@@ -79,11 +80,11 @@ class PrivacyExtraction(ModelAudit):
     def judge(self, asked: ExtractionAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
         from privacy.probes.extraction_results import recount
 
+        if [content["records"]] != list(asked.records):
+            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_plan(content["result"], asked.plan.to_json())
         result = recount(content["result"])
-        if [content["records"]] != list(asked.records) or result.plan.to_json() != asked.plan.to_json():
-            raise EvidenceError("the audit was made with other records, or by another plan, than the request asks for")
-        facts = {MODEL: result.model, REFERENCE: result.reference}
-        check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
+        check_facts({MODEL: result.model, REFERENCE: result.reference}, asked.models, registered)
         rate, shown = result.rates[0], content["result"]
         # A difference that was not found is no equality: the claim holds where no record was extracted at all.
         doubt = f"{rate.extracted} of {rate.records} records are extracted all the same" if rate.extracted else ""

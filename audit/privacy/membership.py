@@ -18,6 +18,7 @@ from audit.privacy.params import (
     Asked,
     Registered,
     check_facts,
+    check_plan,
     model_conditions,
     read_members,
     read_models,
@@ -81,12 +82,14 @@ class PrivacyMembership(ModelAudit):
 
     def judge(self, asked: MembershipAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
         from privacy.probes.membership_recount import recount
+        from privacy.probes.recount import read_facts
 
+        if [content["records"]] != list(asked.records):
+            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_plan(content["result"], replace(asked.plan, seed=_seed_of(content["result"])).to_json())
         result = recount(content["result"])
-        if [content["records"]] != list(asked.records) or replace(asked.plan, seed=result.plan.seed) != result.plan:
-            raise EvidenceError("the audit was made with other records, or by another plan, than the request asks for")
         roles = [MODEL, REFERENCE][: len(result.models)]
-        check_facts({role: facts.get("digest") for role, facts in zip(roles, result.models)}, asked.models, registered)
+        check_facts({role: read_facts(facts, role) for role, facts in zip(roles, result.models)}, asked.models, registered)
         words = [one.verdict.word for one in result.candidates] + ([] if result.verdict is None else [result.verdict.word])
         verdict, claim = judge_word("4 claim", "these records are not recognised as trained on", words)
         counts = {role: sum(one.role is role for one in result.records) for role in Role}
@@ -100,3 +103,12 @@ class PrivacyMembership(ModelAudit):
         outputs = {name: value for name, value in shown.items() if name not in ("records", "plan", "models")}
         conditions = (*model_conditions(registered), AUTHORITY, *_BOUND)
         return Outcome(verdict, checks, {**outputs, "alpha": asked.plan.alpha}, conditions)
+
+
+def _seed_of(result: Any) -> int:
+    """The seed that the run drew, as the result tells it. Raises EvidenceError."""
+    plan = result.get("plan") if isinstance(result, Mapping) else None
+    seed = plan.get("seed") if isinstance(plan, Mapping) else None
+    if type(seed) is not int or not 0 <= seed < 1 << 53:
+        raise EvidenceError("the result names no seed of its splits")
+    return seed

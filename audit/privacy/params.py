@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from audit.errors import EvidenceError, RequestError
 from audit.params import Fields
-from audit.runners.protocol import Tier
-from privacy.probes.model import Access
+from audit.recomputed import find_difference
+from audit.runners.protocol import Attestation, Tier
+from privacy.probes.model import Access, ModelFacts
 
 MODEL, REFERENCE = "model", "reference"
 MAX_LISTED = 64
@@ -89,13 +91,26 @@ def check_attestations(attested: Any, models: Models, registered: Registered) ->
     if not isinstance(attested, dict) or set(attested) != set(models.digests):
         raise EvidenceError("the evidence does not tell exactly the models that the request names")
     for role in models.digests:
+        if not _is_attestation(attested[role]):
+            raise EvidenceError(f"what the {role} attested is malformed")
         for name in ("model", "model_digest"):
-            if not isinstance(attested[role], dict) or attested[role].get(name) != registered[role]["attestation"].get(name):
+            if attested[role][name] != registered[role]["attestation"].get(name):
                 raise EvidenceError(f"another {role} answered than the one that is registered: its {name} differs")
     same = same_weights({role: found["attestation"] for role, found in registered.items()})
     addresses = [(found["kind"], found["address"]) for found in registered.values()]
     if same or len(set(addresses)) != len(addresses):
         raise EvidenceError("two of the models are one, registered twice: compared with itself, no model shows anything")
+
+
+def _is_attestation(value: Any) -> bool:
+    """The form of `audit.runners.protocol.Attestation.to_json`."""
+    if not isinstance(value, dict) or set(value) != set(Attestation.__dataclass_fields__):
+        return False
+    texts = [value[name] for name in ("model", "device", "dtype")]
+    pairs = [value[name] for name in ("versions", "files")]
+    texts += [text for pair in pairs if isinstance(pair, dict) for text in pair.values()]
+    told = value["model_digest"] is None or isinstance(value["model_digest"], str)
+    return told and all(isinstance(pair, dict) for pair in pairs) and all(isinstance(text, str) for text in texts)
 
 
 def same_weights(attestations: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -106,13 +121,20 @@ def same_weights(attestations: Mapping[str, Mapping[str, Any]]) -> tuple[str, ..
     return tuple(role for role, digest in digests.items() if digest is not None and told.count(digest) > 1)
 
 
-def check_facts(facts: Mapping[str, Any], models: Models, registered: Registered) -> None:
-    """That a result was measured on the registered models; `facts` are digests by role. Raises EvidenceError."""
-    if set(facts) != set(models.digests):
+def check_facts(facts: Mapping[str, ModelFacts | None], models: Models, registered: Registered) -> None:
+    """That a result was measured on the registered models; `facts` by role, None where there was none. Raises EvidenceError."""
+    if {role for role, found in facts.items() if found is not None} != set(models.digests):
         raise EvidenceError("the result was measured on other models than the request names")
-    for role, digest in facts.items():
-        if digest != registered[role]["attestation"].get("model_digest"):
+    for role, found in facts.items():
+        attested = registered[role]["attestation"] if found is not None else {}
+        if found is not None and (found.name, found.digest) != (attested.get("model"), attested.get("model_digest")):
             raise EvidenceError(f"the result was measured on another {role} than the one that is registered")
+
+
+def check_plan(result: Any, plan: Mapping[str, Any]) -> None:
+    """That a result is of the plan that the request asks for, before anything of it is read. Raises EvidenceError."""
+    if not isinstance(result, Mapping) or find_difference(result.get("plan"), json.loads(json.dumps(plan))) is not None:
+        raise EvidenceError("the result is that of another plan than the request asks for")
 
 
 def model_conditions(registered: Registered) -> tuple[str, ...]:

@@ -88,8 +88,7 @@ class PrivacyProbe(ModelAudit):
         if content["records"] != list(asked.records):
             raise EvidenceError("the evidence was made with other records than those of the request")
         result = recount(content["result"], asked.plan)
-        facts = {MODEL: result.model, REFERENCE: result.reference}
-        check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
+        check_facts({MODEL: result.model, REFERENCE: result.reference}, asked.models, registered)
         items = check_crowd(asked.crowd, asked.plan.types, result.people)
         claim, verdict = _judge_claim(result)
         checks = (

@@ -18,6 +18,7 @@ from audit.privacy.params import (
     Asked,
     Registered,
     check_facts,
+    check_plan,
     model_conditions,
     read_members,
     read_models,
@@ -119,13 +120,17 @@ class PrivacyUnlearning(ModelAudit):
         return {"records": commitment, "result": result.to_json()}
 
     def judge(self, asked: UnlearningAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
+        from privacy.probes.recount import read_facts
         from privacy.probes.unlearning_recount import recount
 
+        if [content["records"]] != list(asked.records):
+            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_plan(content["result"], asked.plan.to_json())
+        models = content["result"].get("models")
+        if not isinstance(models, Mapping) or not set(models) <= set(_ROLES):
+            raise EvidenceError(f"the models of the result are {', '.join(_ROLES)}")
+        check_facts({_ROLES[name]: read_facts(one, name) for name, one in models.items()}, asked.models, registered)
         result = recount(content["result"])
-        if [content["records"]] != list(asked.records) or result.plan.to_json() != asked.plan.to_json():
-            raise EvidenceError("the audit was made with other records, or by another plan, than the request asks for")
-        facts = {_ROLES.get(name, name): one.get("digest") for name, one in result.models.items()}
-        check_facts(facts, asked.models, registered)
         shown, verdict = content["result"], _VERDICTS[result.verdict.value]
         ok = {"holds": True, "refuted": False}.get(verdict)
         kept = "no retain set" if result.utility is None else f"what should be kept: {result.utility.value}"

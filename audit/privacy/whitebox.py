@@ -114,10 +114,9 @@ class PrivacyWhiteBox(ModelAudit):
         result = recount(content["result"], asked.plan)
         probes = (result.black_box, result.control, result.prompted)
         for probe in probes:
-            facts = {MODEL: probe.model, REFERENCE: probe.reference}
-            check_facts({role: found.digest for role, found in facts.items() if found is not None}, asked.models, registered)
+            check_facts({MODEL: probe.model, REFERENCE: probe.reference}, asked.models, registered)
             items = check_crowd(asked.crowd, asked.plan.probe.types, probe.people)
-        _check_prompts(asked, result.prompts)
+        _check_prompts(asked, result.prompts, registered)
         passes = all(probe.gate.passes for probe in probes)
         claim, verdict = _judge_claim(result)
         checks = (
@@ -161,9 +160,11 @@ def _draw_decoys(probe: ProbePlan, rng: random.Random, people: Sequence[Person],
     return [person for place, person in enumerate(drawn, 1) if place not in shared][: probe.decoys]
 
 
-def _check_prompts(asked: WhiteBoxAsked, prompts: Sequence[Mapping[str, Any]]) -> None:
+def _check_prompts(asked: WhiteBoxAsked, prompts: Sequence[Mapping[str, Any]], registered: Registered) -> None:
     trained = len(asked.trained.shapes())
-    if len(prompts) != 2 * len(asked.models.digests) or any(prompt["subjects"] != trained for prompt in prompts):
+    owners = [registered[role]["attestation"].get("model_digest") for role in (MODEL, REFERENCE) if role in registered]
+    tuned_on = [owner for owner in owners for _ in ("real", "control")]
+    if [prompt["model"] for prompt in prompts] != tuned_on or any(prompt["subjects"] != trained for prompt in prompts):
         raise EvidenceError("the soft prompts were tuned on other people, or other models, than the request asks for")
 
 

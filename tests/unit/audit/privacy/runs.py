@@ -34,7 +34,8 @@ class FakeRunner:
         return Capabilities(TIERS[self.model.access], True, True, 0, True, True, True, False, vocab_size=256)
 
     def attestation(self) -> Attestation:
-        return Attestation(self.model.name, self.model.facts().digest, "none", "none")
+        facts = self.model.facts()
+        return Attestation(facts.name, facts.digest, "none", "none")
 
     def registration(self) -> bytes:
         members = {"name": self.model.name, "owner": "o", "kind": "directory", "address": self.model.name, "nonce": "00"}

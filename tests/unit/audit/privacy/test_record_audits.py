@@ -181,6 +181,8 @@ TAMPERED: dict[str, list[Callable[[Json], Any]]] = {
         lambda c: c["result"].update(reference=None),
         lambda c: c["result"]["model"].update(digest="77" * 32),
         lambda c: c["result"]["plan"].update(prefix_tokens=50),
+        lambda c: c["result"]["plan"].update(errors=[{}, 5]),
+        lambda c: c["result"]["model"].update(name="another"),
     ],
     "privacy.membership": [
         lambda c: c["result"]["verdict"].update(word="not detected"),
@@ -189,6 +191,9 @@ TAMPERED: dict[str, list[Callable[[Json], Any]]] = {
         lambda c: c["result"].update(reasons=["none"]),
         lambda c: c["result"]["models"].pop(),
         lambda c: c["result"]["models"][0].update(digest="77" * 32),
+        lambda c: c["result"]["models"][0].update(access=7),
+        lambda c: c["result"]["plan"].update(seed=-1),
+        lambda c: c["attestations"]["model"].update(files=[]),
         lambda c: c["result"]["plan"].update(scores=["loss", "reference"]),
     ],
     "privacy.unlearning": [
@@ -197,6 +202,8 @@ TAMPERED: dict[str, list[Callable[[Json], Any]]] = {
         lambda c: c["result"]["sections"].pop("control"),
         lambda c: c["result"]["sections"]["forget"][0].update(mean=0.0),
         lambda c: c["result"]["models"].pop("original"),
+        lambda c: c["result"]["models"].update(original=7),
+        lambda c: c["result"]["models"].update(friend={}),
         lambda c: c["result"]["models"]["reference"].update(digest="77" * 32),
         lambda c: c["result"]["plan"]["margins"].update(probability=0.9),
     ],

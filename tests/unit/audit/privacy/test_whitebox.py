@@ -107,6 +107,7 @@ TAMPERED: list[Callable[[Json], Any]] = [
     lambda c: [c["result"][name]["people"].reverse() for name in ("black_box", "control", "prompted")],
     lambda c: c["result"]["gains"].pop(),
     lambda c: c["result"]["prompts"].pop(),
+    lambda c: c["result"]["prompts"][0].update(model="77" * 32),
     lambda c: [prompt.update(subjects=400) for prompt in c["result"]["prompts"]],
     lambda c: c["result"]["plan"]["tuning"].update(seed="x"),
     lambda c: c["result"]["plan"]["tuning"].update(steps=1),
