@@ -16,8 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import machine
 from privacy.probes.black_box import Keep
-from tests.planted_power import MEASURED, draw, line_of, probe_people, shares, table
-from watermark.figures import Line
+from tests.planted_power import MEASURED, Curve, draw, probe_people, shares, table
 
 
 def keep_in(folder: Path | None) -> Keep | None:
@@ -42,25 +41,25 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="draw the curves of power into this SVG file")
     given = parser.parse_args()
     print("\n".join(machine(["torch", "transformers"])))
-    lines: list[Line] = []
+    curves: list[Curve] = []
     for name, part in PARTS.items():
         if given.part in ("all", name):
             print(f"\n== {name}", flush=True)
-            part(keep_in(given.keep), lines)
-    if given.figure and lines:
-        given.figure.write_text(draw(lines))
+            part(keep_in(given.keep), curves)
+    if given.figure and curves:
+        given.figure.write_text(draw(curves))
 
 
-def measure_black_box(keep: Keep | None, lines: list[Line]) -> None:
+def measure_black_box(keep: Keep | None, curves: list[Curve]) -> None:
     for type_ in ("phone", "email"):
-        _measure(type_, False, keep, lines)
+        _measure(type_, False, keep, curves)
 
 
-def measure_calibrated(keep: Keep | None, lines: list[Line]) -> None:
-    _measure("phone", True, keep, lines)
+def measure_calibrated(keep: Keep | None, curves: list[Curve]) -> None:
+    _measure("phone", True, keep, curves)
 
 
-def _measure(type_: str, calibrated: bool, keep: Keep | None, lines: list[Line]) -> None:
+def _measure(type_: str, calibrated: bool, keep: Keep | None, curves: list[Curve]) -> None:
     start = time.process_time()
     result = probe_people(MEASURED, type_, calibrated, keep=keep)
     took = time.process_time() - start
@@ -68,10 +67,10 @@ def _measure(type_: str, calibrated: bool, keep: Keep | None, lines: list[Line])
     print(f"{label}: N = {result.plan.nulls}, {result.gate}; processor time {took:.0f} s")
     rows = shares(result)
     print("\n".join(table(rows)), flush=True)
-    lines.append(line_of(label, rows, len(lines)))
+    curves.append(Curve(label, rows))
 
 
-PARTS: dict[str, Callable[[Keep | None, list[Line]], None]] = {
+PARTS: dict[str, Callable[[Keep | None, list[Curve]], None]] = {
     "black-box": measure_black_box,
     "calibrated": measure_calibrated,
 }

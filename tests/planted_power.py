@@ -5,6 +5,7 @@ Everyone in a plan is probed on one type of item, decoys with them; shares are t
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -104,14 +105,32 @@ def _interval(k: int, n: int) -> str:
     return f"({low:.3f} - {high:.3f})"
 
 
-def line_of(label: str, rows: Sequence[Share], colour: int) -> Line:
-    """People found at the family-wise level, by number of repetitions (evenly spaced), with the intervals as a band."""
-    points = tuple((float(i), row.sure / row.people) for i, row in enumerate(rows))
-    band = tuple((float(i), *clopper_pearson(row.sure, row.people)) for i, row in enumerate(rows))
-    return Line(label, points, band, colour)
+@dataclass(frozen=True)
+class Curve:
+    """One measurement, as the figure shows it."""
+
+    label: str
+    rows: Sequence[Share]
+
+    def line(self, member: str, colour: int) -> Line:
+        """The share of people found (`found` or `sure`), with its intervals as a band; x is 1 + log4 of the repetitions."""
+        counts = [(_place(row.repetitions), getattr(row, member), row.people) for row in self.rows]
+        points = tuple((x, k / n) for x, k, n in counts)
+        return Line(self.label, points, tuple((x, *clopper_pearson(k, n)) for x, k, n in counts), colour)
 
 
-def draw(lines: Sequence[Line]) -> str:
-    title = f"Found at family-wise level {ALPHA:g}"
-    panel = Panel(title, "times in the training text: 0, 1, 4, 16, 64", "share of people", tuple(lines), x_range=(0.0, 4.0))
-    return render([panel], "People found in planted models")
+def _place(repetitions: int) -> float:
+    return 1 + math.log(repetitions, 4) if repetitions else 0.0
+
+
+def draw(curves: Sequence[Curve]) -> str:
+    """Two panels of SVG: by the verdict, and at the family-wise level."""
+    titles = {"found": f"By the verdict (false-discovery rate {ALPHA:g})", "sure": f"Family-wise, level {ALPHA:g}"}
+    panels = [
+        Panel(
+            title, "1 + log4 of times in the text (0: held out)", "share of people found",
+            tuple(curve.line(member, i) for i, curve in enumerate(curves)), x_range=(0.0, 5.0),
+        )
+        for member, title in titles.items()
+    ]  # fmt: skip
+    return render(panels, "People found in planted models", columns=2)

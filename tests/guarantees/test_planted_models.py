@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from audit.runners.planted import PlantedPlan
 from privacy.statistics.binomial import binomial_sf
 from privacy.statistics.validity import Basis, Word
-from tests.planted_power import ALPHA, MEASURED, Share, draw, line_of, probe_people, shares, table
+from tests.planted_power import ALPHA, MEASURED, Curve, Share, draw, probe_people, shares, table
 
 pytest.importorskip("transformers")
 FEW = PlantedPlan(seed=20260805, people=((16, 6), (64, 6)), heldout=30, types=("phone",), recipe="planted-small")
@@ -63,6 +61,6 @@ def test_the_figure_and_the_table_tell_what_was_counted() -> None:
     lines = table(rows)
     assert lines[2].startswith("| 0 (held out) | 1 of 200 (0.000 - 0.028) | 0 of 200 (0.000 - 0.018) |")
     assert lines[3].startswith("| 64 | 20 of 20 (0.832 - 1.000) | 19 of 20 (0.751 - 0.999) |")
-    line = line_of("phone", rows, 0)
-    assert line.points == ((0.0, 0.0), (1.0, 0.95)) and replace(line, label="x") != line
-    assert "phone" in draw([line]) and draw([line]).startswith("<svg")
+    curve = Curve("phone", rows)
+    assert curve.line("sure", 0).points == ((0.0, 0.0), (4.0, 0.95)) and curve.line("found", 0).points[1] == (4.0, 1.0)
+    assert "phone" in draw([curve]) and draw([curve]).startswith("<svg")
