@@ -140,6 +140,9 @@ class HitEvidence:
         for hits, samples in ((self.hits, self.samples), *self.controls):
             if not 0 <= hits <= samples or samples < 1:
                 raise ScoreError("a number of hits is above the number of answers, or there are no answers")
+        most = plan.samples * plan.decoys
+        if max(self.decoy_samples, self.own_samples) > most or self.reference_samples not in (None, plan.samples):
+            raise ScoreError("a control has more answers, or the reference model another number, than were planned")
         if self.samples > plan.samples or (self.samples < plan.samples and not self.stopped):
             raise ScoreError("a value was not asked for as often as planned")
         if self.stopped and not plan.sequential:
