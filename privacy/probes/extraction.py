@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from privacy.errors import ModelAccessError, PlanError, ProbeCancelledError, ScoreError
+from privacy.membership.blind import Control, blind_control
 from privacy.membership.records import Record, Role, check_records
 from privacy.probes.decoded_likelihood import (
     check_decoding,
@@ -24,7 +25,8 @@ from privacy.probes.decoded_likelihood import (
     step_log_probability,
 )
 from privacy.probes.extraction_plan import ASKED, ExtractionPlan
-from privacy.probes.extraction_results import ExtractionResult, MeasuredRecord, judge, read_record
+from privacy.probes.extraction_results import ExtractionResult, MeasuredRecord, judge, needs_control, read_record
+from privacy.probes.membership_results import blind_name
 from privacy.probes.model import Access, Cancelled, Decoding, ProbedModel, Progress
 from privacy.probes.plan import MAX_EXPONENT
 from privacy.probes.scoring import TOKEN_FLOOR, sum_logs
@@ -70,7 +72,14 @@ def run_extraction(
     except (ValueError, TypeError):
         raise ScoreError("what was kept of the extraction audit is not what it keeps; delete it to measure again") from None
     facts = None if reference is None else reference.facts()
-    return judge(plan, model.facts(), facts, rows, too_short, len(records) - len(pieces) - too_short)
+    control = _compare_texts(plan, records, pieces) if needs_control(plan, reference is not None) else None
+    return judge(plan, model.facts(), facts, rows, too_short, len(records) - len(pieces) - too_short, control)
+
+
+def _compare_texts(plan: ExtractionPlan, records: Sequence[Record], pieces: Sequence[_Piece]) -> Control:
+    kept = {piece.id for piece in pieces}
+    groups = [[one.text for one in records if one.id in kept and (one.role in ASKED) is side] for side in (True, False)]
+    return blind_control(groups[0], groups[1], blind_name(Role.MEMBER), plan.seed)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from privacy.errors import ScoreError
+from privacy.membership.blind import Control
 from privacy.membership.records import MAX_ID, MAX_RECORDS, Role
 from privacy.probes.extraction_plan import ASKED, ExtractionPlan
+from privacy.probes.membership_recount import read_control
 from privacy.probes.model import ModelFacts
 from privacy.probes.plan import MAX_EXPONENT, TOLERATED
 from privacy.probes.published import is_same
 from privacy.probes.recount import read_facts
 from privacy.statistics.binomial import clopper_pearson, clopper_pearson_upper, fisher_p_value
 from privacy.statistics.reveal import extraction_strength
-from privacy.statistics.validity import Basis, DecoyGate, Verdict, find_basis, find_verdict
+from privacy.statistics.validity import Basis, DecoyGate, Verdict, Word, find_basis, find_verdict
 
 EXACT = "which records were trained on was decided by independent coins: without memory, records and controls are extracted alike"
 CALIBRATED = (
@@ -28,6 +30,11 @@ BROKEN = (
     "the model extracts controls that it was not trained on, beyond what the reference model does: they are predictable, or the"
     " reference model is too weak, and so no verdict is given"
 )
+SHIFTED = (
+    "the texts of records and controls differ without any model being asked: one kind may be easier to foretell for a model than"
+    " for its reference, and so no verdict is given"
+)
+SHIFT_LEVEL = 0.01
 NO_BASIS = (
     "nothing shows that records and controls are equally predictable: that records are extracted more often is an association;"
     " coins that decide what is trained on, or a reference model, would give a basis"
@@ -121,7 +128,8 @@ class CurvePoint:
 @dataclass(frozen=True)
 class ExtractionResult:
     """An extraction audit, public. The verdict is about the set of records, never about one: single predictable texts are
-    extracted from any model. `explained_below`: at most this share of the extracted ones is what the controls' rate explains."""
+    extracted from any model. `explained_below`: at most this share of the extracted ones is what the controls' rate explains.
+    `control`: whether the texts of records and controls can be told apart, where a reference model is the basis."""
 
     plan: ExtractionPlan
     model: ModelFacts
@@ -137,10 +145,13 @@ class ExtractionResult:
     strengths: tuple[float, float] | None
     curve: tuple[CurvePoint, ...]
     records: tuple[MeasuredRecord, ...]
+    control: Control | None
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the verdict rests on, or why there is none."""
+        if _is_shifted(self.control):
+            return (SHIFTED,)
         if self.gate is not None and not self.gate.passes:
             return (BROKEN,)
         return ({Basis.EXACT: EXACT, Basis.CALIBRATED: CALIBRATED, Basis.NONE: NO_BASIS}[self.basis],)
@@ -166,6 +177,7 @@ class ExtractionResult:
             "strengths": None if self.strengths is None else list(self.strengths),
             "curve": [asdict(point) for point in self.curve],
             "records": [record.to_json() for record in self.records],
+            "control": None if self.control is None else self.control.to_json(),
             "assumptions": list(self.assumptions),
         }
 
@@ -177,11 +189,13 @@ def judge(
     rows: Sequence[MeasuredRecord],
     too_short: int,
     repeated: int,
+    control: Control | None = None,
 ) -> ExtractionResult:
     """Fisher's exact test of the plan's criterion, records against controls; exact where coins decided which is which.
 
     With a reference model and no coins the controls are decoys as well: where they are accused more often than a sound run would,
-    there is no verdict. `verdict.leak_below`: 95 % upper bound of the rate at which records are extracted.
+    there is no verdict, nor where their texts can be told from those of the records. `verdict.leak_below`: 95 % upper bound of
+    the rate at which records are extracted.
     """
     for row in rows:
         row.check(plan, len(rows), reference is not None)
@@ -196,12 +210,21 @@ def judge(
     gate = DecoyGate(chosen.controls, chosen.controls_extracted, plan.alpha, tolerated) if calibrated else None
     basis = find_basis(by_coins, calibrated, gate)
     leak = clopper_pearson_upper(chosen.extracted, chosen.records, 0.05)
-    verdict = find_verdict(p <= plan.alpha, basis, gate, leak)
+    verdict = Verdict(Word.NO_VERDICT) if _is_shifted(control) else find_verdict(p <= plan.alpha, basis, gate, leak)
     strengths = (_mean(plan, asked), _mean(plan, controls)) if plan.strength else None
     return ExtractionResult(
         plan, model, reference, too_short, repeated, basis, gate, p, verdict, _explained(chosen),
-        (chosen, *_rates(plan, asked, controls)), strengths, _curve(plan, asked), tuple(rows),
+        (chosen, *_rates(plan, asked, controls)), strengths, _curve(plan, asked), tuple(rows), control,
     )  # fmt: skip
+
+
+def _is_shifted(control: Control | None) -> bool:
+    return control is not None and control.p_value <= SHIFT_LEVEL
+
+
+def needs_control(plan: ExtractionPlan, reference: bool) -> bool:
+    """Coins make records and controls alike; without a reference there is no basis anyway."""
+    return reference and plan.assignment != "coins"
 
 
 def _rate(
@@ -255,7 +278,10 @@ def recount(content: Any) -> ExtractionResult:
     if len({row.commitment for row in rows}) != len(rows):
         raise ScoreError("a record stands twice in the result of the extraction audit")
     reference = None if content["reference"] is None else read_facts(content["reference"], "the reference model")
-    result = judge(plan, read_facts(content["model"], "the model"), reference, rows, *left_out)
+    control = None if content.get("control") is None else read_control(content["control"])
+    if (control is not None) is not needs_control(plan, reference is not None):
+        raise ScoreError("the texts of records and controls are compared where a reference model is the basis, and only there")
+    result = judge(plan, read_facts(content["model"], "the model"), reference, rows, left_out[0], left_out[1], control)
     said = json.loads(json.dumps(result.to_json()))
     if set(said) != set(content):
         raise ScoreError(f"the result of an extraction audit has the members {', '.join(sorted(said))}")

@@ -25,7 +25,7 @@ def recount(content: Any) -> MembershipResult:
     if not isinstance(models, list) or not 0 < len(models) <= 16 or not all(isinstance(one, dict) for one in models):
         raise ScoreError("the models of a membership result are a list of the model's and its references' facts")
     records = _read_records(content["records"], plan, len(models) - 1)
-    controls = [_read_control(one) for one in _listed(content["controls"], 64, "controls")]
+    controls = [read_control(one) for one in _listed(content["controls"], 64, "controls")]
     measured = [one for one in controls if not one.name.startswith(REFERENCE_LOSS)]
     groups = [role for role in (Role.MEMBER, Role.CANDIDATE) if any(one.role is role for one in records)]
     if [one.name for one in measured] != list(map(blind_name, groups)):
@@ -69,7 +69,8 @@ def _read_records(content: Any, plan: MembershipPlan, references: int) -> list[R
     return found
 
 
-def _read_control(content: Any) -> Control:
+def read_control(content: Any) -> Control:
+    """What `Control.to_json` gave. Raises ScoreError."""
     names = {"name", "auc", "p_value", "permutations"}
     if not isinstance(content, dict) or set(content) != names or not isinstance(content["name"], str):
         raise ScoreError("a control has name, auc, p_value and permutations")
