@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from audit.blobs import BlobFolder
@@ -40,8 +41,8 @@ from audit.service_kinds import Needs, ServiceKind, as_service_kind
 from audit.signing import PublicKey
 from audit.store import audits, registrations, runs, sealed
 from audit.store.access import Principal
-from audit.store.engine import Store
-from audit.store.models import Audit, Commitment, Provider, Run
+from audit.store.engine import Store, for_update
+from audit.store.models import Audit, Commitment, Model, Provider, Run
 from audit.subjects import MODEL_SUBJECT, check_subject, consented_digest, model_file
 from audit.zk_gate import list_pair_names
 
@@ -247,6 +248,7 @@ def _asked_model(session: Session, request: AuditRequest, needs: Needs) -> seale
     if request.subject.name != MODEL_SUBJECT:
         raise RequestError(f"personal values and private records are read in audits of a {MODEL_SUBJECT!r} only")
     model = registrations.use_model(session, request.subject.sha256, request.auditor)
+    session.scalars(for_update(select(Model).where(Model.digest == model.digest))).all()  # two audits at once are counted in turn
     rows = [registrations.use_model(session, digest, request.auditor) for digest in needs.models if digest != model.digest]
     others = tuple(
         sealed.OtherModel(row.name, row.owner, row.kind == ENDPOINT, registrations.EVERYBODY in row.auditors) for row in rows

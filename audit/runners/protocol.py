@@ -105,22 +105,23 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text or token ids (exactly one)."""
+    """A text or token ids (exactly one). Printing one shows neither: prompts may be personal."""
 
-    text: str | None = None
-    token_ids: tuple[int, ...] | None = None
+    text: str | None = field(default=None, repr=False)
+    token_ids: tuple[int, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class Generation:
     """One answer without its prompt. `token_ids` is None where the endpoint does not tell; `logprobs` are of those tokens,
-    `top_logprobs` a mapping token (id, or text for text-only endpoints) -> log-probability at every position."""
+    `top_logprobs` a mapping token (id, or text for text-only endpoints) -> log-probability at every
+    position. Printing one shows no text."""
 
-    text: str
-    token_ids: tuple[int, ...] | None
+    text: str = field(repr=False)
+    token_ids: tuple[int, ...] | None = field(repr=False)
     finish_reason: str
     logprobs: tuple[float, ...] | None = None
-    top_logprobs: tuple[Mapping[Any, float], ...] | None = None
+    top_logprobs: tuple[Mapping[Any, float], ...] | None = field(default=None, repr=False)
 
 
 class Runner(Protocol):

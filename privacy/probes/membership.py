@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -111,8 +111,8 @@ class _Steps:
 class _Scored:
     """What the models gave one record, and the text that the kept tokens stand for."""
 
-    text: str
-    logs: Floats
+    text: str = field(repr=False)
+    logs: Floats = field(repr=False)
     references: tuple[Floats, ...]
     moments: tuple[Floats, Floats] | None
 

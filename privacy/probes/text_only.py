@@ -31,8 +31,8 @@ LOOKS = 10
 class Answer:
     """An answer that was given `times` times, with its digits alone."""
 
-    text: str
-    digits: str
+    text: str = field(repr=False)
+    digits: str = field(repr=False)
     times: int
 
 

@@ -24,7 +24,7 @@ class Fact:
     other contexts that ask for the same. Printing one shows no text.
     """
 
-    entity: str
+    entity: str = field(repr=False)
     context: str = field(repr=False)
     answer: str = field(repr=False)
     alternatives: tuple[str, ...] = field(default=(), repr=False)
