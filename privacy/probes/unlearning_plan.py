@@ -72,6 +72,9 @@ class UnlearningPlan:
                 raise PlanError(f"the margin of {name} is positive, and below 1 where the metric lies between 0 and 1")
         if not self.margins or not self.retained:
             raise PlanError("an unlearning audit needs the margin of at least one metric, on either set")
+        # The mean of a metric without bounds may rest on an entity outside the sample: no interval covers it for every law.
+        if not all(set(own) & set(metrics.BOUNDED) for own in (self.margins, self.retained)):
+            raise PlanError(f"{metrics.LOG_PROBABILITY} alone shows no equivalence; compare a metric between 0 and 1 as well")
         if not 0 <= self.rewordings <= MAX_REWORDINGS or not 1 <= self.max_new_tokens <= MAX_NEW_TOKENS:
             raise PlanError(f"at most {MAX_REWORDINGS} rewordings, and answers of 1 to {MAX_NEW_TOKENS} tokens")
 

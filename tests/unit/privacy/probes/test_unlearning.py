@@ -181,7 +181,7 @@ def test_bad_plans(change: dict[str, Any]) -> None:
 
 
 def test_a_plan_is_read_as_written() -> None:
-    plan = UnlearningPlan(relearning=Relearning(), retain_margins={"log-probability": 2.5})
+    plan = UnlearningPlan(relearning=Relearning(), retain_margins={"log-probability": 2.5, "probability": 0.3})
     assert UnlearningPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
     for attack in ({"share": 1.0}, {"steps": 0}, {"rate": 0.0}, {"seed": -1}):
         with pytest.raises(PlanError):
