@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +26,10 @@ from audit.registry import CheckContext
 from audit.reports import ReportFacts, sign_report, write_report
 from audit.requests import AuditRequest, Subject, audit_id_of, new_request
 from audit.signing import PrivateKey
+from tests.integration.waiting import wait_until
 from zk.verifier.zipapp import build_zipapp
 
 ROOT = Path(__file__).resolve().parents[2]
-CLI = [sys.executable, "-c", "from api.cli.main import main; main()"]
 CONFIG = """
 [dataset]
 source = "sklearn:wine"
@@ -103,26 +102,36 @@ def assert_same_run(resumed: Path, reference: Path) -> None:
         np.testing.assert_array_equal(found[name], values)
 
 
-def start_and_signal(registered: Path, run: Path, number: int) -> subprocess.Popen[str]:
-    """Prove a copy of a registered run, signal it once its first segment is published, and wait for its end.
+# The command, which stops before its second segment until a signal comes.
+HELD = """
+import time
+from api.cli.main import main
+from audit.provider.folder import RunFolder
 
-    On a busy machine a run may end before the signal comes; then another copy is tried.
-    """
-    for _ in range(10):
-        shutil.copytree(registered, run)
-        process = subprocess.Popen(
-            ["nice", "-n", "10", *CLI, "prove", str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        first, deadline = run / "public/proofs/segment-0000.stmt", time.monotonic() + 120
-        while not first.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.002)
-        process.send_signal(number)
-        process.wait(timeout=120)
-        assert first.exists()
-        if not (run / f"public/proofs/segment-{SEGMENTS - 1:04d}.stmt").exists():
-            return process
-        shutil.rmtree(run)
-    pytest.fail("ten runs ended before the signal came")
+has_proof = RunFolder.has_proof
+
+def held(folder, name):
+    while name == "segment-0001" and has_proof(folder, "segment-0000"):
+        time.sleep(0.01)
+    return has_proof(folder, name)
+
+RunFolder.has_proof = held
+main()
+"""
+
+
+def start_and_signal(registered: Path, run: Path, number: int) -> subprocess.Popen[str]:
+    """Prove a copy of a registered run, signal it once its first segment is published, and wait for its end."""
+    shutil.copytree(registered, run)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD, "prove", str(run)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    first = run / "public/proofs/segment-0000.stmt"
+    wait_until(lambda: first.exists() or process.poll() is not None, "the first segment")
+    process.send_signal(number)
+    process.wait(timeout=120)
+    assert first.exists() and not (run / "public/proofs/segment-0001.stmt").exists()
+    return process
 
 
 def test_a_killed_run_resumes_to_the_same_registration_and_weights(

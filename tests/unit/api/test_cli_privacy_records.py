@@ -240,6 +240,7 @@ def test_failures_in_the_middle(error: BaseException, corpus: Path, models: Mode
 def test_soft_prompts_on_a_stand_in(
     known: bool, code: int, word: str, models: Models, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("safetensors")
     people = crowd(34, "p", 5)
     stand_in = Remembering(people if known else [], recall=0.0, plain=12.0)
     monkeypatch.setattr("api.cli.privacy.named_model.white_box_of", lambda model: stand_in)

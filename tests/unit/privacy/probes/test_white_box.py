@@ -187,6 +187,7 @@ def test_tuning_lowers_the_loss_and_stops_early() -> None:
 
 
 def test_a_cut_off_tuning_goes_on_where_it_was(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
     tuning = dataclasses.replace(PLAN.tuning, checkpoint_every=7)
     whole = tune(recalling(), examples(TRAINED), tuning)
     calls = itertools.count()
@@ -399,6 +400,7 @@ def test_probes_that_could_show_nothing_are_refused() -> None:
 
 
 def test_a_saved_prompt_comes_back(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
     prompt = tune_soft_prompt(PLAN, TRAINED, recalling(), commit=COMMIT, folder=tmp_path / "state")
     path = tmp_path / "prompts" / "real.safetensors"
     prompt.save(path)
@@ -436,6 +438,7 @@ def test_transfer() -> None:
 
 
 def test_damaged_states_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
     good = np.ones((2, WIDTH), dtype=np.float32)
     keeper = FolderKeeper(tmp_path, "real", "id")
     for change in (
