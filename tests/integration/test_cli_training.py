@@ -104,7 +104,7 @@ def assert_same_run(resumed: Path, reference: Path) -> None:
 
 # The command, which stops before its second segment until a signal comes.
 HELD = """
-import time
+import signal, time
 from api.cli.main import main
 from audit.provider.folder import RunFolder
 
@@ -116,6 +116,7 @@ def held(folder, name):
     return has_proof(folder, name)
 
 RunFolder.has_proof = held
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 main()
 """
 
