@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from audit.errors import EvidenceError
 from audit.params import Fields
 from audit.privacy.model_audit import ModelAudit, Run
 from audit.privacy.params import (
@@ -20,6 +19,7 @@ from audit.privacy.params import (
     Registered,
     check_facts,
     check_plan,
+    check_records,
     model_conditions,
     read_members,
     read_models,
@@ -80,8 +80,7 @@ class PrivacyExtraction(ModelAudit):
     def judge(self, asked: ExtractionAsked, content: Mapping[str, Any], registered: Registered) -> Outcome:
         from privacy.probes.extraction_results import recount
 
-        if [content["records"]] != list(asked.records):
-            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_records([content["records"]], asked)
         check_plan(content["result"], asked.plan.to_json())
         result = recount(content["result"])
         check_facts({MODEL: result.model, REFERENCE: result.reference}, asked.models, registered)

@@ -19,6 +19,7 @@ from audit.privacy.params import (
     Registered,
     check_facts,
     check_plan,
+    check_records,
     model_conditions,
     read_members,
     read_models,
@@ -84,8 +85,7 @@ class PrivacyMembership(ModelAudit):
         from privacy.probes.membership_recount import recount
         from privacy.probes.recount import read_facts
 
-        if [content["records"]] != list(asked.records):
-            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_records([content["records"]], asked)
         check_plan(content["result"], replace(asked.plan, seed=_seed_of(content["result"])).to_json())
         result = recount(content["result"])
         roles = [MODEL, REFERENCE][: len(result.models)]

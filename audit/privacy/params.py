@@ -137,6 +137,12 @@ def check_plan(result: Any, plan: Mapping[str, Any]) -> None:
         raise EvidenceError("the result is that of another plan than the request asks for")
 
 
+def check_records(said: Any, asked: Asked) -> None:
+    """That the evidence was made with the private records of the request, in its order. Raises EvidenceError."""
+    if said != list(asked.records):
+        raise EvidenceError("the evidence was made with other records than those of the request")
+
+
 def model_conditions(registered: Registered) -> tuple[str, ...]:
     """Sentences that every such audit rests on."""
     own = registered[MODEL]

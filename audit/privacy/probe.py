@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from audit.errors import EvidenceError
 from audit.params import Fields
 from audit.privacy.crowd import Crowd, check_crowd, check_signed, open_crowds, read_crowd
 from audit.privacy.model_audit import ModelAudit, Run
-from audit.privacy.params import MODEL, REFERENCE, Asked, Registered, check_facts, model_conditions, read_models
+from audit.privacy.params import MODEL, REFERENCE, Asked, Registered, check_facts, check_records, model_conditions, read_models
 from audit.privacy.probe_plan import read_plan, read_types
 from audit.registry import Check, Outcome, Verdict
 from audit.subjects import consented_digest
@@ -85,8 +84,7 @@ class PrivacyProbe(ModelAudit):
         from privacy.probes.recount import recount
 
         signed = check_signed([asked.crowd], content, asked.models.model, registered[MODEL])
-        if content["records"] != list(asked.records):
-            raise EvidenceError("the evidence was made with other records than those of the request")
+        check_records(content["records"], asked)
         result = recount(content["result"], asked.plan)
         check_facts({MODEL: result.model, REFERENCE: result.reference}, asked.models, registered)
         items = check_crowd(asked.crowd, asked.plan.types, result.people)

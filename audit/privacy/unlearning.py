@@ -19,6 +19,7 @@ from audit.privacy.params import (
     Registered,
     check_facts,
     check_plan,
+    check_records,
     model_conditions,
     read_members,
     read_models,
@@ -123,8 +124,7 @@ class PrivacyUnlearning(ModelAudit):
         from privacy.probes.recount import read_facts
         from privacy.probes.unlearning_recount import recount
 
-        if [content["records"]] != list(asked.records):
-            raise EvidenceError("the audit was made with other records than the request asks for")
+        check_records([content["records"]], asked)
         check_plan(content["result"], asked.plan.to_json())
         models = content["result"].get("models")
         if not isinstance(models, Mapping) or not set(models) <= set(_ROLES):

@@ -20,6 +20,7 @@ from audit.privacy.params import (
     Asked,
     Registered,
     check_facts,
+    check_records,
     model_conditions,
     read_members,
     read_models,
@@ -109,8 +110,7 @@ class PrivacyWhiteBox(ModelAudit):
         from privacy.probes.white_box.results import recount
 
         signed = check_signed([asked.trained, asked.crowd], content, asked.models.model, registered[MODEL])
-        if content["records"] != list(asked.records):
-            raise EvidenceError("the evidence was made with other records than those of the request")
+        check_records(content["records"], asked)
         result = recount(content["result"], asked.plan)
         probes = (result.black_box, result.control, result.prompted)
         for probe in probes:
